@@ -1,0 +1,1 @@
+//! Egret: the way out for MCP server containers.

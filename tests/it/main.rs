@@ -1,0 +1,1 @@
+//! Integration tests of Egret: real TLS, real DNS, real clients.
