@@ -1,0 +1,327 @@
+//! The bodies of an exchange on their way: the request's through the redactor, the response's to its record.
+//!
+//! Neither is ever held whole. [`RequestBody`] lets out what the redactor has released; [`ResponseBody`] holds back only the last
+//! frame, until the exchange's record is written (see [`super::ledger`]).
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::ledger::{Ledger, Outcome};
+use super::outgoing::Outgoing;
+use super::pool::Pool;
+use super::silence::Silence;
+use super::upstream::Upstream;
+use crate::audit::Written;
+use crate::policy::DenyReason;
+
+/// Why a body ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// The sender failed.
+    #[error("the body was cut: {0}")]
+    Cut(#[from] hyper::Error),
+    /// Nothing came for the limit.
+    #[error("the body was silent for too long")]
+    Silent,
+    /// Egret stopped it.
+    #[error("the body was refused: {}", .0.code())]
+    Refused(DenyReason),
+    /// The exchange is over.
+    #[error("the exchange is over")]
+    Over,
+    /// The record could not be written.
+    #[error("the record could not be written")]
+    Unrecorded,
+}
+
+/// A request's content on its way to the origin.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    inner: Option<Incoming>,
+    outgoing: Arc<Outgoing>,
+    released: VecDeque<Bytes>,
+    trailers: Option<http::HeaderMap>,
+    silence: Silence,
+    /// The length at the origin; none when redaction may change it.
+    length: SizeHint,
+}
+
+impl RequestBody {
+    /// `keeps_length` tells whether what leaves is as long as what came.
+    pub(crate) fn new(inner: Incoming, outgoing: Arc<Outgoing>, keeps_length: bool, silence: Duration) -> Self {
+        let length = if keeps_length || inner.is_end_stream() { inner.size_hint() } else { SizeHint::default() };
+        Self {
+            inner: (!inner.is_end_stream()).then_some(inner),
+            outgoing,
+            released: VecDeque::new(),
+            trailers: None,
+            silence: Silence::new(silence),
+            length,
+        }
+    }
+
+    /// A request without content.
+    pub(crate) fn empty() -> Self {
+        Self {
+            inner: None,
+            outgoing: Arc::new(Outgoing::new(None)),
+            released: VecDeque::new(),
+            trailers: None,
+            silence: Silence::new(Duration::MAX),
+            length: SizeHint::with_exact(0),
+        }
+    }
+
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        match Pin::new(inner).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                self.silence.broken();
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Cut)))
+            }
+            Poll::Pending => {
+                ready!(self.silence.poll_exceeded(cx));
+                Poll::Ready(Some(Err(BodyError::Silent)))
+            }
+        }
+    }
+
+    /// Puts a frame through the redactor.
+    fn take_in(&mut self, frame: Option<Frame<Bytes>>) -> Result<(), BodyError> {
+        let mut guard = self.outgoing.lock();
+        let state = &mut *guard;
+        let refused = match frame.map(Frame::into_data) {
+            Some(Ok(data)) => match &mut state.scrub {
+                Some(scrub) => scrub.push(data, &mut self.released),
+                None => {
+                    self.released.push_back(data);
+                    Ok(())
+                }
+            },
+            Some(Err(frame)) => {
+                self.trailers = frame.into_trailers().ok();
+                Ok(())
+            }
+            None => {
+                state.ended = true;
+                self.inner = None;
+                state.scrub.as_mut().map_or(Ok(()), |scrub| scrub.finish(&mut self.released))
+            }
+        };
+        refused.map_err(|reason| {
+            state.refused = Some(reason);
+            BodyError::Refused(reason)
+        })
+    }
+
+    /// Lets the next released piece out, if the exchange still lives.
+    fn let_out(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
+        let piece = self.released.pop_front()?;
+        let mut state = self.outgoing.lock();
+        if state.closed {
+            return Some(Err(BodyError::Over));
+        }
+        state.count(piece.len());
+        Some(Ok(Frame::data(piece)))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            if let Some(frame) = self.let_out() {
+                return Poll::Ready(Some(frame));
+            }
+            if self.inner.is_none() {
+                return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+            }
+            let frame = ready!(self.poll_inner(cx)).transpose()?;
+            self.take_in(frame)?;
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_none() && self.released.is_empty() && self.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.clone()
+    }
+}
+
+/// A response's content on its way to the client, and the end of its exchange.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    inner: Incoming,
+    silence: Silence,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Frames come; `Frame` is one that was looked at ahead.
+    Streaming(Box<Passage>, Option<Frame<Bytes>>),
+    /// The last frame waits until the record is written.
+    Recording(Written, Option<Frame<Bytes>>),
+    Over,
+}
+
+/// What an exchange still has to settle when its response ends.
+#[derive(Debug)]
+pub(crate) struct Passage {
+    pub(crate) ledger: Ledger,
+    /// The connection, to be used again.
+    pub(crate) upstream: Option<Upstream>,
+    pub(crate) pool: Arc<Pool>,
+}
+
+impl Passage {
+    /// The response came to its end.
+    fn complete(mut self) -> Written {
+        if let Some(upstream) = self.upstream.take() {
+            self.pool.put(upstream);
+        }
+        self.ledger.finish(Outcome::Complete)
+    }
+}
+
+/// What a response's content turned out to be after one look.
+#[derive(Debug)]
+pub(crate) enum Looked {
+    /// All of it, recorded already: it can be sent with the head.
+    Whole(Bytes),
+    /// It is still coming.
+    Streaming(ResponseBody),
+    /// Its record could not be written.
+    Unrecorded,
+}
+
+impl ResponseBody {
+    /// Takes over an origin's response and the duty to record it.
+    pub(crate) fn new(inner: Incoming, passage: Passage, silence: Duration) -> Self {
+        Self {
+            inner,
+            silence: Silence::new(silence),
+            stage: Stage::Streaming(Box::new(passage), None),
+        }
+    }
+
+    /// Looks whether the content is there already, as it is for most API answers: head and content then leave in one write.
+    pub(crate) async fn look(mut self) -> Looked {
+        if !self.inner.is_end_stream() {
+            // The connection's task hands the first frame over when it is asked; letting it run once is enough when the bytes are there.
+            if let Some(frame) = self.glance().await {
+                match frame {
+                    Ok(frame) => self.receive(Some(frame)),
+                    Err(_) => return Looked::Streaming(self),
+                }
+            }
+        } else {
+            self.receive(None);
+        }
+        match self.stage {
+            Stage::Recording(written, frame) => match written.await {
+                Ok(()) => match frame.map(Frame::into_data) {
+                    None => Looked::Whole(Bytes::new()),
+                    Some(Ok(data)) => Looked::Whole(data),
+                    // Trailers alone: they go out the ordinary way.
+                    Some(Err(frame)) => {
+                        self.stage = Stage::Recording(Written::done(), Some(frame));
+                        Looked::Streaming(self)
+                    }
+                },
+                Err(_) => Looked::Unrecorded,
+            },
+            Stage::Streaming(..) | Stage::Over => Looked::Streaming(self),
+        }
+    }
+
+    async fn glance(&mut self) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+        for patient in [true, false] {
+            let polled = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut self.inner).poll_frame(cx))).await;
+            match polled {
+                Poll::Ready(frame) => return frame,
+                Poll::Pending if patient => tokio::task::yield_now().await,
+                Poll::Pending => {}
+            }
+        }
+        None
+    }
+
+    /// Accounts for a frame; the last one moves on to recording.
+    fn receive(&mut self, frame: Option<Frame<Bytes>>) {
+        let Stage::Streaming(passage, _) = &mut self.stage else { return };
+        if let Some(data) = frame.as_ref().and_then(Frame::data_ref) {
+            passage.ledger.count_back(data.len());
+        }
+        let last = frame.as_ref().is_none_or(Frame::is_trailers) || self.inner.is_end_stream();
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Streaming(passage, _) if last => Stage::Recording(passage.complete(), frame),
+            Stage::Streaming(passage, _) => Stage::Streaming(passage, frame),
+            other => other,
+        };
+    }
+
+    fn fail(&mut self, reason: DenyReason, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Stage::Streaming(passage, _) = std::mem::replace(&mut self.stage, Stage::Over) {
+            drop(passage.ledger.finish(Outcome::Failed(reason)));
+        }
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            match &mut self.stage {
+                Stage::Over => return Poll::Ready(None),
+                Stage::Recording(written, frame) => {
+                    let recorded = ready!(Pin::new(written).poll(cx));
+                    let frame = frame.take();
+                    self.stage = Stage::Over;
+                    return Poll::Ready(match recorded {
+                        Ok(()) => frame.map(Ok),
+                        Err(_) => Some(Err(BodyError::Unrecorded)),
+                    });
+                }
+                Stage::Streaming(_, ahead) => {
+                    if let Some(frame) = ahead.take() {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                }
+            }
+            match Pin::new(&mut self.inner).poll_frame(cx) {
+                Poll::Pending => {
+                    ready!(self.silence.poll_exceeded(cx));
+                    return self.fail(DenyReason::LimitIdle, BodyError::Silent);
+                }
+                Poll::Ready(Some(Err(error))) => return self.fail(DenyReason::UpstreamClosed, error.into()),
+                Poll::Ready(frame) => {
+                    self.silence.broken();
+                    self.receive(frame.transpose().ok().flatten());
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

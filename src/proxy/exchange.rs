@@ -1,0 +1,353 @@
+//! The journey of a request, in order: identify, read head, decide, resolve, vet, dial, send, record.
+//!
+//! This file alone knows the order. Each step's argument can be made only by the step before it, and every way out, a panic
+//! included, passes the [`Ledger`], which writes one record and counts one metric.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body_util::{Either, Full};
+use hyper::body::{Body, Incoming};
+
+use super::body::{Looked, Passage, RequestBody, ResponseBody};
+use super::connect::{Dialled, dial};
+use super::fields;
+use super::generation::{Generation, Tenant};
+use super::head::{self, Head, Tunnel};
+use super::ledger::{Ledger, Outcome};
+use super::outgoing::Outgoing;
+use super::pool::{Key, Wanted};
+use super::reply::Refusal;
+use super::surface;
+use super::upstream::{SendFailure, Upstream};
+use super::{Connection, Entrance, intercept, tunnel, websocket};
+use crate::identity::Identified;
+use crate::policy::{Decision, DenyReason, Permit, RequestHead, Treatment};
+
+/// What goes back to the client: Egret's own words, or an origin's.
+pub(crate) type ReplyBody = Either<Full<Bytes>, ResponseBody>;
+
+/// Takes one request through its journey. Whatever happens in it, other exchanges go on.
+pub(crate) async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Infallible> {
+    let is_connect = request.method() == Method::CONNECT;
+    let wants_upgrade = request.headers().get_all(UPGRADE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let _under_way = connection.exchange();
+    let mut response = match Exchange::begin(&connection, &request) {
+        Ok(exchange) => exchange.run(request).await,
+        Err(refusal) => own_reply(&refusal, connection.proxy.next_id().as_str(), is_connect),
+    };
+    if wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS && response.version() < Version::HTTP_2 {
+        // What follows the handshake was not checked as HTTP: nothing more is read from this connection.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+/// One request on its way.
+struct Exchange {
+    connection: Arc<Connection>,
+    generation: Arc<Generation>,
+    ledger: Ledger,
+}
+
+impl Exchange {
+    /// Takes a place in the trail first: what can't be recorded does not begin.
+    fn begin(connection: &Arc<Connection>, request: &Request<Incoming>) -> Result<Self, Refusal> {
+        let slot = connection.proxy.trail.reserve().map_err(|_| DenyReason::AuditUnwritable)?;
+        let generation = connection.proxy.generation();
+        let ledger = Ledger::open(slot, connection, request);
+        Ok(Self {
+            connection: Arc::clone(connection),
+            generation,
+            ledger,
+        })
+    }
+
+    /// Runs the steps and turns a refusal or a panic into a recorded reply.
+    async fn run(mut self, request: Request<Incoming>) -> Response<ReplyBody> {
+        let is_connect = request.method() == Method::CONNECT;
+        let result = AssertUnwindSafe(self.steps(request)).catch_unwind().await;
+        let refusal = match result {
+            Ok(Ok(response)) => return response,
+            Ok(Err(refusal)) => refusal,
+            Err(_panic) => Refusal::new(DenyReason::InternalPanic),
+        };
+        let id = self.ledger.id().to_owned();
+        let response = own_reply(&refusal, &id, is_connect);
+        self.connection.proxy.remember(&self.ledger, &refusal);
+        let recorded = self.ledger.finish(Outcome::Refused(refusal)).await;
+        match recorded {
+            Ok(()) => response,
+            Err(_) => own_reply(&DenyReason::AuditUnwritable.into(), &id, is_connect),
+        }
+    }
+
+    async fn steps(&mut self, request: Request<Incoming>) -> Result<Response<ReplyBody>, Refusal> {
+        let tenant = self.identify(&request)?;
+        if request.method() == Method::CONNECT {
+            return self.connect(request, tenant).await;
+        }
+        let (parts, body) = request.into_parts();
+        let head = self.read(&parts)?;
+        let url = surface::scrub_url(&self.generation, &mut self.ledger, head::path_and_query(&parts))?;
+        let permit = self.decide(&tenant, &head, &parts)?;
+        let mut outbound = fields::outbound(&parts, &head.target, url)?;
+        surface::scrub_headers(&self.generation, &mut self.ledger, &permit, &mut outbound)?;
+        if websocket::is_handshake(&parts) {
+            return self.upgrade(parts, outbound, permit, &tenant).await;
+        }
+        let outgoing = self.account(&mut outbound, &body)?;
+        let wanted = if parts.version == Version::HTTP_2 { Wanted::Http2 } else { Wanted::Http1 };
+        let key = self.key(&tenant, &head, wanted);
+        let content = RequestBody::new(body, Arc::clone(&outgoing), !outbound.reframed, self.generation.limits.idle_timeout);
+        let (response, upstream) = self.send(&permit, key, outbound.request(content), &outgoing).await?;
+        self.answer(response, upstream).await
+    }
+
+    /// Who asks: by the tunnel it came through, or by address and credential.
+    fn identify(&mut self, request: &Request<Incoming>) -> Result<Arc<Tenant>, Refusal> {
+        let tenant = match &self.connection.entrance {
+            Entrance::Tunnel(inner) => self.generation.tenant(&inner.workload).ok_or(DenyReason::WorkloadUnknown)?,
+            Entrance::Listener => {
+                let credential = request.headers().get(http::header::PROXY_AUTHORIZATION);
+                match self.generation.workloads.identify(self.connection.peer.ip(), credential.map(HeaderValue::as_bytes)) {
+                    Identified::Workload(workload) => self.generation.tenant(&workload.name).ok_or(DenyReason::WorkloadUnknown)?,
+                    Identified::CredentialRequired => return Err(DenyReason::WorkloadCredentialRequired.into()),
+                    Identified::CredentialWrong => return Err(DenyReason::WorkloadCredentialWrong.into()),
+                    Identified::Unknown => return Err(DenyReason::WorkloadUnknown.into()),
+                }
+            }
+        };
+        self.ledger.identified(&tenant);
+        Ok(tenant)
+    }
+
+    fn read(&mut self, parts: &Parts) -> Result<Head, Refusal> {
+        let head = match &self.connection.entrance {
+            Entrance::Listener => head::read_absolute(parts),
+            Entrance::Tunnel(inner) => head::read_inner(parts, &inner.tunnel),
+        }?;
+        self.ledger.targeted(&head.target);
+        fields::check_method_override(parts)?;
+        Ok(head)
+    }
+
+    fn decide(&mut self, tenant: &Tenant, head: &Head, parts: &Parts) -> Result<Permit, Refusal> {
+        let request = RequestHead {
+            target: &head.target,
+            method: parts.method.as_str(),
+            path: &head.path,
+        };
+        match tenant.workload.policy.decide(&request) {
+            Decision::Allow(permit) => {
+                self.ledger.permitted(&permit);
+                Ok(permit)
+            }
+            Decision::Deny(denial) => {
+                let hint = denial.hint(&request);
+                Err(denied(&denial, hint))
+            }
+        }
+    }
+
+    /// Opens the account of what leaves in the body, or refuses a body that could not be read.
+    fn account(&mut self, outbound: &mut fields::Outbound, body: &Incoming) -> Result<Arc<Outgoing>, Refusal> {
+        let scrub = if body.is_end_stream() { None } else { surface::body_scrub(&self.generation, outbound)? };
+        let outgoing = Arc::new(Outgoing::new(scrub));
+        self.ledger.account(Arc::clone(&outgoing));
+        Ok(outgoing)
+    }
+
+    fn key(&self, tenant: &Tenant, head: &Head, wanted: Wanted) -> Arc<Key> {
+        match &self.connection.entrance {
+            Entrance::Tunnel(inner) if inner.key.wanted == wanted && inner.key.target == head.target => Arc::clone(&inner.key),
+            _ => Arc::new(Key {
+                workload: Arc::clone(&tenant.workload.name),
+                target: head.target.clone(),
+                wanted,
+            }),
+        }
+    }
+
+    /// Sends over a connection that waits, or over a new one. A request of which nothing was sent yet is sent once more.
+    async fn send(
+        &mut self,
+        permit: &Permit,
+        key: Arc<Key>,
+        mut request: Request<RequestBody>,
+        outgoing: &Outgoing,
+    ) -> Result<(Response<Incoming>, Upstream), Refusal> {
+        while let Some(upstream) = self.generation.pool.take(&key) {
+            match self.send_over(upstream, request, outgoing).await {
+                Ok(answered) => return Ok(answered),
+                Err(Unanswered::Unsent(unsent)) => request = *unsent,
+                Err(Unanswered::Refused(refusal)) => return Err(refusal),
+            }
+        }
+        let dialled = reach(&self.generation, permit).await?;
+        let upstream = self.generation.establish(dialled, key).await?;
+        match self.send_over(upstream, request, outgoing).await {
+            Ok(answered) => Ok(answered),
+            Err(Unanswered::Unsent(_)) => Err(DenyReason::UpstreamClosed.into()),
+            Err(Unanswered::Refused(refusal)) => Err(refusal),
+        }
+    }
+
+    async fn send_over(&mut self, mut upstream: Upstream, request: Request<RequestBody>, outgoing: &Outgoing) -> Result<(Response<Incoming>, Upstream), Unanswered> {
+        self.ledger.reached(&upstream);
+        if let Some(shared) = upstream.share() {
+            self.generation.pool.put(shared);
+        }
+        let limit = self.generation.limits.response_timeout;
+        let sent = upstream.send(request);
+        tokio::pin!(sent);
+        loop {
+            // The limit is on silence: an upload that moves keeps its response waiting as long as it takes.
+            let due = outgoing.last_moved() + limit;
+            match tokio::time::timeout_at(due, &mut sent).await {
+                Ok(Ok(response)) => {
+                    drop(sent);
+                    return Ok((response, upstream));
+                }
+                Ok(Err(SendFailure::Unsent(request))) => return Err(Unanswered::Unsent(request)),
+                Ok(Err(SendFailure::Broken(error))) => return Err(Unanswered::Refused(self.broken(&error, outgoing))),
+                Err(_) if outgoing.last_moved() + limit > due => {}
+                Err(_elapsed) => return Err(Unanswered::Refused(DenyReason::UpstreamResponseTimeout.into())),
+            }
+        }
+    }
+
+    /// Whose fault it is that a request got no answer: the redactor's verdict, the client's bytes, or the origin.
+    fn broken(&self, error: &hyper::Error, outgoing: &Outgoing) -> Refusal {
+        if let Some(reason) = outgoing.refused() {
+            return reason.into();
+        }
+        if let Some(fault) = self.connection.fault() {
+            return Refusal::new(fault.reason).detail(fault.detail);
+        }
+        if error.is_user() {
+            return DenyReason::ClientClosed.into();
+        }
+        DenyReason::UpstreamClosed.into()
+    }
+
+    /// Gives the origin's response to the client; its record is written before its last byte.
+    async fn answer(&mut self, response: Response<Incoming>, upstream: Upstream) -> Result<Response<ReplyBody>, Refusal> {
+        let (mut parts, body) = response.into_parts();
+        fields::inbound(&mut parts.headers);
+        self.ledger.answered(parts.status);
+        let passage = Passage {
+            ledger: self.ledger.take(),
+            upstream: (!upstream.speaks_http2()).then_some(upstream),
+            pool: Arc::clone(&self.generation.pool),
+        };
+        parts.version = Version::default();
+        match ResponseBody::new(body, passage, self.generation.limits.idle_timeout).look().await {
+            Looked::Whole(content) => Ok(Response::from_parts(parts, Either::Left(Full::new(content)))),
+            Looked::Streaming(body) => Ok(Response::from_parts(parts, Either::Right(body))),
+            Looked::Unrecorded => Err(DenyReason::AuditUnwritable.into()),
+        }
+    }
+
+    /// A WebSocket handshake: sent over a connection of its own, and joined when the origin's 101 holds.
+    async fn upgrade(&mut self, parts: Parts, mut outbound: fields::Outbound, permit: Permit, tenant: &Tenant) -> Result<Response<ReplyBody>, Refusal> {
+        let handshake = websocket::Handshake::prepare(&parts, &mut outbound)?;
+        let key = Arc::new(Key {
+            workload: Arc::clone(&tenant.workload.name),
+            target: outbound.target().clone(),
+            wanted: Wanted::Http1,
+        });
+        let client = hyper::upgrade::on(Request::from_parts(parts, ()));
+        let dialled = reach(&self.generation, &permit).await?;
+        let upstream = self.generation.establish(dialled, key).await?;
+        let outgoing = Arc::new(Outgoing::new(surface::websocket_scrub(&self.generation)));
+        self.ledger.account(Arc::clone(&outgoing));
+        let request = outbound.request(RequestBody::empty());
+        let (mut response, upstream) = match self.send_over(upstream, request, &outgoing).await {
+            Ok(answered) => answered,
+            Err(Unanswered::Unsent(_)) => return Err(DenyReason::UpstreamClosed.into()),
+            Err(Unanswered::Refused(refusal)) => return Err(refusal),
+        };
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return self.answer(response, upstream).await;
+        }
+        handshake.check(&response)?;
+        let origin = hyper::upgrade::on(&mut response);
+        let (mut head, _) = response.into_parts();
+        fields::inbound_upgrade(&mut head.headers);
+        self.ledger.answered(head.status);
+        websocket::join(client, origin, outgoing, self.ledger.take(), self.connection.relay(&self.generation));
+        Ok(Response::from_parts(head, Either::Left(Full::default())))
+    }
+
+    /// CONNECT: a tunnel that is only watched, or one that is looked into.
+    async fn connect(&mut self, request: Request<Incoming>, tenant: Arc<Tenant>) -> Result<Response<ReplyBody>, Refusal> {
+        if !matches!(self.connection.entrance, Entrance::Listener) {
+            return Err(Refusal::new(DenyReason::RequestMalformed).detail("CONNECT inside a tunnel"));
+        }
+        let (parts, body) = request.into_parts();
+        let authority = head::read_connect(&parts)?;
+        self.ledger.tunnelled(&authority);
+        surface::check_host(&self.generation, &mut self.ledger, authority.host())?;
+        let permit = match tenant.workload.policy.decide_connect(&authority) {
+            Decision::Allow(permit) => permit,
+            Decision::Deny(denial) => {
+                let hint = denial.hint_connect(&authority);
+                return Err(denied(&denial, hint));
+            }
+        };
+        self.ledger.permitted(&permit);
+        let client = hyper::upgrade::on(Request::from_parts(parts, body));
+        let relay = self.connection.relay(&self.generation);
+        match permit.treatment() {
+            Treatment::Tunnel => {
+                let dialled = reach(&self.generation, &permit).await?;
+                self.ledger.dialled(dialled.address);
+                tunnel::spawn(client, dialled, authority, self.ledger.take(), relay);
+            }
+            Treatment::Intercept => {
+                let ahead = intercept::reach_ahead(&self.generation, &permit, &tenant, &authority).await?;
+                if let Some(dialled) = &ahead {
+                    self.ledger.dialled(dialled.address);
+                }
+                intercept::spawn(client, ahead, authority, tenant, self.ledger.take(), relay);
+            }
+        }
+        Ok(Response::new(Either::Left(Full::default())))
+    }
+}
+
+/// Why a request has no response yet.
+enum Unanswered {
+    Unsent(Box<Request<RequestBody>>),
+    Refused(Refusal),
+}
+
+/// Resolve, vet, dial: in this order, each once.
+pub(crate) async fn reach(generation: &Generation, permit: &Permit) -> Result<Dialled, Refusal> {
+    let addresses = generation.resolve(permit).await?;
+    let vetted = generation.addresses.vet(permit, &addresses)?;
+    let began = std::time::Instant::now();
+    let dialled = dial(&vetted, generation.limits.connect_timeout).await?;
+    generation.metrics.upstream_connected(began.elapsed());
+    Ok(dialled)
+}
+
+fn denied(denial: &crate::policy::Denial, hint: String) -> Refusal {
+    let refusal = Refusal::new(denial.reason()).hint(hint);
+    match denial.rule() {
+        Some(rule) => refusal.rule(rule.id().to_string()),
+        None => refusal,
+    }
+}
+
+fn own_reply(refusal: &Refusal, exchange: &str, is_connect: bool) -> Response<ReplyBody> {
+    let response = if is_connect { refusal.connect_response(exchange) } else { refusal.response(exchange) };
+    response.map(|body| Either::Left(Full::new(body)))
+}

@@ -1,0 +1,182 @@
+//! One configuration at work: what exchanges need of it, and what belongs to it alone.
+//!
+//! A reload makes a new generation and puts it in place in one step. Resolver, pool and roots are the generation's own, so that
+//! nothing vetted under old rules serves under new ones. Exchanges under way keep the generation that they began with.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::audience::{AudienceError, Audiences};
+use super::connect::Dialled;
+use super::pool::{Key, Pool, PoolLimits};
+use super::reply::Refusal;
+use super::resolve::{Resolver, ResolverSettings};
+use super::upstream::{Upstream, Verification};
+use crate::config::{Config, Limits, Surfaces};
+use crate::identity::{Workload, Workloads};
+use crate::metrics::{ConnectionKind, LookupResult, Metrics, WorkloadMetrics};
+use crate::policy::{AddressRules, DenyReason, Permit};
+use crate::redact::Redactor;
+
+/// Idle connections to origins are kept for so many client connections' worth in all.
+const POOL_TOTAL: usize = 1024;
+
+/// Why a configuration that is right in itself can't be put to work.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerationError {
+    /// The system's resolver settings can't be read.
+    #[error("failed to set up name resolution: {0}")]
+    Resolver(#[from] hickory_resolver::net::NetError),
+    /// A root certificate can't be used.
+    #[error("upstream.roots: {path}: {what}")]
+    Root {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The TLS library refused the settings.
+    #[error("failed to prepare TLS towards origins: {0}")]
+    Tls(#[from] rustls::Error),
+    /// A redaction rule names a host that is none.
+    #[error(transparent)]
+    Audience(#[from] AudienceError),
+}
+
+/// A workload and its metrics.
+#[derive(Debug)]
+pub(crate) struct Tenant {
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) metrics: Arc<WorkloadMetrics>,
+}
+
+/// Redaction as exchanges need it.
+#[derive(Debug)]
+pub(crate) struct Redaction {
+    pub(crate) redactor: Arc<Redactor>,
+    pub(crate) surfaces: Surfaces,
+    /// Whether a rewritten body is as long as it was.
+    pub(crate) keeps_length: bool,
+}
+
+/// Everything that one configuration decides.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    pub(crate) workloads: Workloads,
+    pub(crate) addresses: AddressRules,
+    pub(crate) redaction: Redaction,
+    pub(crate) audiences: Audiences,
+    pub(crate) limits: Limits,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) metrics: Metrics,
+    tenants: HashMap<Arc<str>, Arc<Tenant>>,
+    resolver: Resolver,
+    verification: Verification,
+}
+
+impl Generation {
+    /// Puts a configuration to work. Must be called within the runtime.
+    pub(crate) fn new(config: Config, metrics: &Metrics) -> Result<Arc<Self>, GenerationError> {
+        let limits = config.limits;
+        let resolver = Resolver::new(&ResolverSettings {
+            servers: config.dns.servers,
+            timeout: limits.dns_timeout,
+            cache_entries: u64::try_from(limits.dns_cache_entries).unwrap_or(u64::MAX),
+        })?;
+        let pool = Arc::new(Pool::new(PoolLimits {
+            per_key: limits.pool_idle_per_origin,
+            total: POOL_TOTAL.max(limits.pool_idle_per_origin),
+            idle: limits.pool_idle_timeout,
+        }));
+        prune_regularly(&pool);
+        Ok(Arc::new(Self {
+            tenants: tenants(&config.workloads, metrics),
+            workloads: config.workloads,
+            addresses: config.addresses,
+            audiences: Audiences::compile(config.redaction.redactor.rules())?,
+            redaction: Redaction {
+                keeps_length: config.redaction.redactor.keeps_length(),
+                redactor: config.redaction.redactor,
+                surfaces: config.redaction.surfaces,
+            },
+            verification: Verification::new(roots(&config.upstream_roots)?)?,
+            limits,
+            pool,
+            metrics: metrics.clone(),
+            resolver,
+        }))
+    }
+
+    pub(crate) fn tenant(&self, name: &str) -> Option<Arc<Tenant>> {
+        self.tenants.get(name).cloned()
+    }
+
+    /// The addresses of a permitted name, counted.
+    pub(crate) async fn resolve(&self, permit: &Permit) -> Result<Vec<IpAddr>, DenyReason> {
+        if permit.host().name().is_none() {
+            return self.resolver.resolve(permit).await;
+        }
+        let addresses = self.resolver.resolve(permit).await;
+        self.metrics.dns_lookup(match &addresses {
+            Ok(_) => LookupResult::Found,
+            Err(DenyReason::UpstreamNameNotFound) => LookupResult::NotFound,
+            Err(DenyReason::UpstreamResolveTimeout) => LookupResult::TimedOut,
+            Err(_) => LookupResult::Failed,
+        });
+        addresses
+    }
+
+    /// Makes a dialled socket a connection to the origin that `key` names.
+    pub(crate) async fn establish(&self, dialled: Dialled, key: Arc<Key>) -> Result<Upstream, Refusal> {
+        let guard = self.metrics.connection(ConnectionKind::Upstream);
+        Ok(Upstream::establish(dialled, key, &self.verification, self.limits.connect_timeout, guard).await?)
+    }
+}
+
+fn tenants(workloads: &Workloads, metrics: &Metrics) -> HashMap<Arc<str>, Arc<Tenant>> {
+    let tenants: HashMap<_, _> = workloads
+        .iter()
+        .map(|workload| {
+            let rules = workload.policy.rules().map(|rule| &**rule.id().text());
+            let tenant = Tenant {
+                workload: Arc::clone(workload),
+                metrics: metrics.workload(&workload.name, rules),
+            };
+            (Arc::clone(&workload.name), Arc::new(tenant))
+        })
+        .collect();
+    metrics.retain_workloads(|name| tenants.contains_key(name));
+    tenants
+}
+
+fn roots(files: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, GenerationError> {
+    let mut roots = Vec::new();
+    for path in files {
+        let failure = |error: &dyn ToString| GenerationError::Root {
+            path: path.clone(),
+            what: error.to_string(),
+        };
+        for root in CertificateDer::pem_file_iter(path).map_err(|error| failure(&error))? {
+            roots.push(root.map_err(|error| failure(&error))?);
+        }
+    }
+    Ok(roots)
+}
+
+/// Closes connections that wait too long, as long as the pool lives.
+fn prune_regularly(pool: &Arc<Pool>) {
+    let interval = pool.prune_interval();
+    let pool: Weak<Pool> = Arc::downgrade(pool);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(interval).await;
+            let Some(pool) = pool.upgrade() else { return };
+            pool.prune();
+        }
+    });
+}

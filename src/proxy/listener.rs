@@ -1,0 +1,208 @@
+//! Accepting clients: bounded in number, each in a task of its own, HTTP/1 or HTTP/2 by the first bytes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::checked_io::{CheckedIo, Waits};
+use super::exchange;
+use super::ledger::{Ledger, Outcome};
+use super::prefixed::Prefixed;
+use super::reply::Refusal;
+use super::wire::{Fault, HeadLimits};
+use super::{Connection, Entrance, Handover, Proxy};
+use crate::audit::record::Form;
+use crate::metrics::ConnectionKind;
+use crate::policy::DenyReason;
+
+/// How an HTTP/2 connection begins (RFC 9113 §3.4).
+pub(crate) const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// When `accept` fails for want of descriptors or memory: a pause, so that the failure does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// After a refusal the client may still be sending; so much is read and thrown away, for so long, that the reply is not lost to a reset.
+const LINGER_BYTES: u64 = 256 * 1024;
+const LINGER_TIME: Duration = Duration::from_secs(2);
+/// HTTP/2 towards clients: what may be in flight for one stream and for all of a connection.
+const H2_STREAM_WINDOW: u32 = 256 * 1024;
+const H2_CONNECTION_WINDOW: u32 = 1 << 20;
+/// A client that has gone is noticed by unanswered pings.
+const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
+const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Accepts clients until draining begins.
+pub(crate) async fn accept(proxy: Arc<Proxy>, listener: TcpListener) {
+    let mut drain = proxy.drain.subscribe();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = drain.wait_for(|draining| *draining) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => greet(&proxy, stream, peer),
+            Err(error) if is_clients_fault(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_clients_fault(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
+}
+
+/// Gives a client its place, or the reason why there is none.
+fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
+    let generation = proxy.generation();
+    match proxy.places.take(peer.ip(), &generation.limits) {
+        Ok(place) => {
+            let handover = Handover {
+                proxy: Arc::clone(proxy),
+                generation,
+                peer,
+                place: Arc::new(place),
+            };
+            tokio::spawn(welcome(handover, stream));
+        }
+        Err(reason) => {
+            // Nothing is read: the reply goes out if it fits the socket's buffer, as it does.
+            let connection = Connection::refused(Arc::clone(proxy), peer);
+            let id = proxy.next_id();
+            let refusal = Refusal::from(reason);
+            if let Ok(slot) = proxy.trail.reserve() {
+                drop(Ledger::new(slot, id, &connection, Form::Absolute).finish(Outcome::Refused(refusal.clone())));
+            }
+            let _ = stream.try_write(&refusal.http1_bytes(&id.to_string())).is_ok();
+        }
+    }
+}
+
+async fn welcome(handover: Handover, stream: TcpStream) {
+    let _counted = handover.proxy.metrics.connection(ConnectionKind::Client);
+    // A relayed write must not wait for an acknowledgement; without the option it only gets slower.
+    let _ = stream.set_nodelay(true).is_ok();
+    let limits = &handover.generation.limits;
+    let (idle, head) = (limits.idle_timeout, limits.head_timeout);
+    let mut stream = Prefixed::new(Bytes::new(), stream);
+    if !matches!(tokio::time::timeout(idle, stream.peek(1, |_| true)).await, Ok(Ok(true))) {
+        return;
+    }
+    let differs = |bytes: &[u8]| !H2_PREFACE.starts_with(bytes);
+    if !differs(stream.peeked()) && tokio::time::timeout(head, stream.peek(H2_PREFACE.len(), differs)).await.is_err() {
+        return;
+    }
+    if stream.peeked().starts_with(H2_PREFACE) {
+        serve_http2(handover, Entrance::Listener, stream).await;
+    } else {
+        let (first, stream) = stream.into_parts();
+        serve_http1(handover, Entrance::Listener, stream, first).await;
+    }
+}
+
+/// Serves HTTP/1 on a stream of which `first` was read already.
+pub(crate) async fn serve_http1<T>(handover: Handover, entrance: Entrance, stream: T, first: Bytes)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = &handover.generation.limits;
+    let head = HeadLimits {
+        bytes: usize::try_from(limits.head_bytes).unwrap_or(usize::MAX),
+        fields: limits.head_fields,
+    };
+    let waits = Waits {
+        head: limits.head_timeout,
+        idle: limits.idle_timeout,
+    };
+    let checked = CheckedIo::new(stream, first, head, waits);
+    let inspection = checked.inspection();
+    let mut drain = handover.proxy.drain.subscribe();
+    let connection = Arc::new(Connection::new(handover, entrance, Some(Arc::clone(&inspection))));
+    let serving = Arc::clone(&connection);
+    let service = service_fn(move |request| exchange::serve(Arc::clone(&serving), request));
+    let mut http = http1::Builder::new()
+        .half_close(true)
+        .max_headers(head.fields + 1)
+        .serve_connection(TokioIo::new(checked), service)
+        .with_upgrades();
+    let ended = tokio::select! {
+        ended = Pin::new(&mut http) => Some(ended),
+        _ = drain.wait_for(|draining| *draining) => None,
+    };
+    if ended.is_none() {
+        Pin::new(&mut http).graceful_shutdown();
+        let _ = Pin::new(&mut http).await.is_ok();
+    }
+    if let Some(fault) = inspection.fault()
+        && let Some(parts) = http.into_parts()
+    {
+        let (stream, _) = parts.io.into_inner().into_parts();
+        refuse_bytes(&connection, stream, fault).await;
+    }
+}
+
+/// Answers bytes that could not be read as a request, and closes.
+async fn refuse_bytes<T>(connection: &Connection, mut stream: T, fault: Fault)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let id = connection.proxy.next_id();
+    let mut refusal = Refusal::new(fault.reason).detail(fault.detail);
+    match connection.proxy.trail.reserve() {
+        Ok(slot) => {
+            let mut ledger = Ledger::new(slot, id, connection, connection.form(&http::Method::GET));
+            connection.identify_by_address(&mut ledger);
+            if ledger.finish(Outcome::Refused(refusal.clone())).await.is_err() {
+                refusal = DenyReason::AuditUnwritable.into();
+            }
+        }
+        Err(_) => refusal = DenyReason::AuditUnwritable.into(),
+    }
+    let reply = refusal.http1_bytes(&id.to_string());
+    let farewell = async {
+        stream.write_all(&reply).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+    };
+    // Whether the client stays to listen is its own affair.
+    let _ = tokio::time::timeout(LINGER_TIME, farewell).await.is_ok();
+}
+
+/// Serves HTTP/2 with prior knowledge or as ALPN chose it.
+pub(crate) async fn serve_http2<T>(handover: Handover, entrance: Entrance, stream: T)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = &handover.generation.limits;
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(u32::try_from(limits.h2_streams).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .keep_alive_interval(H2_PING_INTERVAL)
+        .keep_alive_timeout(H2_PING_TIMEOUT);
+    let mut drain = handover.proxy.drain.subscribe();
+    let connection = Arc::new(Connection::new(handover, entrance, None));
+    let service = service_fn(move |request| exchange::serve(Arc::clone(&connection), request));
+    let mut http = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = &mut http => Some(ended),
+        _ = drain.wait_for(|draining| *draining) => None,
+    };
+    if ended.is_none() {
+        http.as_mut().graceful_shutdown();
+        let _ = http.await.is_ok();
+    }
+}

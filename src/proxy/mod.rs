@@ -1,0 +1,268 @@
+//! The data plane: sockets in, sockets out, and between them the journey of a request.
+//!
+//! | file | step |
+//! |---|---|
+//! | `listener`, `places` | accept: bounded, HTTP/1 or HTTP/2 by the first bytes |
+//! | `wire`, `checked_io` | the bytes of HTTP/1 heads and chunks, before hyper sees them |
+//! | `exchange` | the order of the steps |
+//! | `head` | read the head |
+//! | `resolve`, `connect` | the one look-up, the one dial |
+//! | `tunnel`, `client_hello`, `relay` | treatment `tunnel` |
+//! | `intercept`, `issuer` | treatment `intercept` |
+//! | `surface`, `audience`, `outgoing`, `body`, `websocket` | what leaves, redacted and counted |
+//! | `fields`, `upstream`, `pool` | send |
+//! | `ledger`, `reply` | record and answer |
+//! | `generation` | one configuration at work |
+//!
+//! It decides nothing itself: [`crate::policy`] does. It reads no configuration files.
+
+mod audience;
+mod body;
+mod checked_io;
+mod client_hello;
+mod client_io;
+mod connect;
+mod exchange;
+mod fields;
+mod generation;
+mod head;
+mod intercept;
+pub mod issuer;
+mod ledger;
+mod listener;
+mod outgoing;
+mod places;
+mod pool;
+mod prefixed;
+mod relay;
+mod reply;
+mod resolve;
+mod silence;
+mod surface;
+mod tunnel;
+mod upstream;
+mod websocket;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::Method;
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use self::generation::GenerationError;
+
+use self::checked_io::Inspection;
+use self::generation::Generation;
+use self::head::Tunnel;
+use self::issuer::Issuer;
+use self::ledger::Ledger;
+use self::places::{Place, Places};
+use self::pool::Key;
+use self::reply::Refusal;
+use self::wire::Fault;
+use crate::admin::{Denied, Recent};
+use crate::audit::Trail;
+use crate::audit::record::{ExchangeId, Form};
+use crate::config::Config;
+use crate::identity::Identified;
+use crate::metrics::{ConnectionGuard, ConnectionKind, Metrics, WorkloadMetrics};
+
+/// The proxy: what all its connections share.
+#[derive(Debug)]
+pub struct Proxy {
+    generation: ArcSwap<Generation>,
+    trail: Trail,
+    metrics: Metrics,
+    /// Counts for those who match no workload.
+    nobody: Arc<WorkloadMetrics>,
+    issuer: Issuer,
+    recent: Arc<Recent>,
+    places: Places,
+    drain: watch::Sender<bool>,
+    /// Tells exchanges of this process from those of others and of each other.
+    identity: u128,
+    exchanges: AtomicU64,
+}
+
+impl Proxy {
+    /// Puts a configuration to work. Must be called within the runtime.
+    pub fn new(config: Config, issuer: Issuer, trail: Trail, metrics: Metrics, recent: Arc<Recent>) -> Result<Arc<Self>, GenerationError> {
+        metrics.client_connections_limit(config.limits.connections);
+        let mut identity = [0; 16];
+        // Only a name, not a secret: a process without random numbers still has its counter.
+        let _ = aws_lc_rs::rand::fill(&mut identity).is_ok();
+        Ok(Arc::new(Self {
+            generation: ArcSwap::new(Generation::new(config, &metrics)?),
+            trail,
+            nobody: metrics.workload("", []),
+            metrics,
+            issuer,
+            recent,
+            places: Places::default(),
+            drain: watch::Sender::new(false),
+            identity: u128::from_le_bytes(identity),
+            exchanges: AtomicU64::new(0),
+        }))
+    }
+
+    /// Takes another configuration; exchanges under way keep theirs, new ones get this one.
+    pub fn reload(&self, config: Config) -> Result<(), GenerationError> {
+        let connections = config.limits.connections;
+        self.generation.store(Generation::new(config, &self.metrics)?);
+        self.metrics.client_connections_limit(connections);
+        Ok(())
+    }
+
+    /// Accepts clients until [`Proxy::drain`].
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        listener::accept(self, listener).await;
+    }
+
+    /// Accepts no more, lets what is under way end, and tells whether all ended within `limit`.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        self.drain.send_replace(true);
+        tokio::time::timeout(limit, self.places.emptied()).await.is_ok()
+    }
+
+    fn generation(&self) -> Arc<Generation> {
+        self.generation.load_full()
+    }
+
+    fn next_id(&self) -> ExchangeId {
+        let count = self.exchanges.fetch_add(1, Ordering::Relaxed);
+        ExchangeId::new(OffsetDateTime::now_utc(), self.identity ^ u128::from(count))
+    }
+
+    /// Shows a refusal on the console.
+    fn remember(&self, denied: Denied) {
+        self.recent.push(denied);
+    }
+}
+
+/// One client's connection, or the inside of one tunnel.
+#[derive(Debug)]
+struct Connection {
+    proxy: Arc<Proxy>,
+    peer: SocketAddr,
+    entrance: Entrance,
+    inspection: Option<Arc<Inspection>>,
+    place: Option<Arc<Place>>,
+}
+
+/// How requests come in on a connection.
+#[derive(Debug)]
+enum Entrance {
+    /// To the proxy itself.
+    Listener,
+    /// Inside a tunnel that was opened.
+    Tunnel(Inner),
+}
+
+/// What the requests inside a tunnel share.
+#[derive(Debug)]
+struct Inner {
+    /// The name of the workload that opened it; its policy is that of the day.
+    workload: Arc<str>,
+    tunnel: Tunnel,
+    key: Arc<Key>,
+}
+
+/// What a task needs that carries an exchange on after its reply.
+#[derive(Debug, Clone)]
+struct Handover {
+    proxy: Arc<Proxy>,
+    generation: Arc<Generation>,
+    peer: SocketAddr,
+    place: Arc<Place>,
+}
+
+impl Handover {
+    fn tunnel_guard(&self) -> ConnectionGuard {
+        self.proxy.metrics.connection(ConnectionKind::Tunnel)
+    }
+}
+
+/// Counts an exchange as under way on its connection.
+#[derive(Debug)]
+struct UnderWay(Option<Arc<Inspection>>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(inspection) = &self.0 {
+            inspection.exchange_ended();
+        }
+    }
+}
+
+impl Connection {
+    fn new(handover: Handover, entrance: Entrance, inspection: Option<Arc<Inspection>>) -> Self {
+        Self {
+            proxy: handover.proxy,
+            peer: handover.peer,
+            entrance,
+            inspection,
+            place: Some(handover.place),
+        }
+    }
+
+    /// A connection that gets no place.
+    fn refused(proxy: Arc<Proxy>, peer: SocketAddr) -> Self {
+        Self {
+            proxy,
+            peer,
+            entrance: Entrance::Listener,
+            inspection: None,
+            place: None,
+        }
+    }
+
+    fn form(&self, method: &Method) -> Form {
+        match &self.entrance {
+            Entrance::Tunnel(_) => Form::Intercepted,
+            Entrance::Listener if *method == Method::CONNECT => Form::Connect,
+            Entrance::Listener => Form::Absolute,
+        }
+    }
+
+    fn exchange(&self) -> UnderWay {
+        if let Some(inspection) = &self.inspection {
+            inspection.exchange_began();
+        }
+        UnderWay(self.inspection.clone())
+    }
+
+    /// Why its bytes were refused, if they were.
+    fn fault(&self) -> Option<Fault> {
+        self.inspection.as_ref().and_then(|inspection| inspection.fault())
+    }
+
+    /// Names the workload in the record of a request that could not be read.
+    fn identify_by_address(&self, ledger: &mut Ledger) {
+        let generation = self.proxy.generation();
+        let name = match &self.entrance {
+            Entrance::Tunnel(inner) => Some(Arc::clone(&inner.workload)),
+            Entrance::Listener => match generation.workloads.identify(self.peer.ip(), None) {
+                Identified::Workload(workload) => Some(Arc::clone(&workload.name)),
+                Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown => None,
+            },
+        };
+        if let Some(tenant) = name.and_then(|name| generation.tenant(&name)) {
+            ledger.identified(&tenant);
+        }
+    }
+
+    fn handover(&self, generation: &Arc<Generation>) -> Option<Handover> {
+        Some(Handover {
+            proxy: Arc::clone(&self.proxy),
+            generation: Arc::clone(generation),
+            peer: self.peer,
+            place: Arc::clone(self.place.as_ref()?),
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! What leaves in the body of one exchange: counted, redacted, and cut off when the exchange is over.
+//!
+//! The request's body is read by the connection to the origin, in another task than the exchange that accounts for it. [`Outgoing`]
+//! is what both see, under a lock that is held for a frame at a time: once the exchange has closed it, not one more byte leaves, so
+//! that the record's count is the whole count.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use super::surface::{Found, Scrub};
+use crate::policy::DenyReason;
+
+/// The shared account of one request body.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) scrub: Option<Scrub>,
+    pub(super) bytes: u64,
+    pub(super) refused: Option<DenyReason>,
+    pub(super) closed: bool,
+    pub(super) ended: bool,
+    moved: Instant,
+}
+
+impl State {
+    /// Bytes are about to leave.
+    pub(super) fn count(&mut self, bytes: usize) {
+        self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.moved = Instant::now();
+    }
+}
+
+/// The account after it was closed.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    /// Bytes of content that left, after redaction.
+    pub(crate) bytes: u64,
+    /// What was found in them.
+    pub(crate) found: Vec<Found>,
+}
+
+impl Outgoing {
+    /// An account for a body that goes through `scrub`; none: it passes as it is.
+    pub(crate) fn new(scrub: Option<Scrub>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                scrub,
+                bytes: 0,
+                refused: None,
+                closed: false,
+                ended: false,
+                moved: Instant::now(),
+            }),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the body was stopped, if Egret stopped it.
+    pub(crate) fn refused(&self) -> Option<DenyReason> {
+        self.lock().refused
+    }
+
+    /// When a byte last left, or the body began.
+    pub(crate) fn last_moved(&self) -> Instant {
+        self.lock().moved
+    }
+
+    /// Lets nothing more out and gives the account.
+    pub(crate) fn close(&self) -> Account {
+        let mut state = self.lock();
+        state.closed = true;
+        Account {
+            bytes: state.bytes,
+            found: state.scrub.take().map(Scrub::into_found).unwrap_or_default(),
+        }
+    }
+}
