@@ -15,7 +15,7 @@ pub(super) const LINE_START: &[u8] = br#"{"v":1,"seq":"#;
 /// How much of an existing file is read to find its last record.
 const TAIL: u64 = 1024 * 1024;
 
-/// Why the trail couldn't be opened.
+/// Why the trail can't be opened or written.
 #[derive(Debug, thiserror::Error)]
 pub enum TrailError {
     /// The file can't be opened or made.
@@ -29,6 +29,14 @@ pub enum TrailError {
     /// The file's end can't be read or mended.
     #[error("failed to read the end of the audit trail {}: {source}", path.display())]
     Read {
+        /// The trail's path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line can't be written.
+    #[error("failed to write the audit trail {}: {source}", path.display())]
+    Write {
         /// The trail's path.
         path: PathBuf,
         /// What the system said.

@@ -80,7 +80,7 @@ impl Timing {
 
     /// How often overdue records are looked for: often enough that [`Timing::patience`] is a bound.
     fn tick(&self) -> Duration {
-        self.patience / 20
+        self.patience / 5
     }
 }
 
@@ -118,7 +118,7 @@ impl Trail {
             clock: Condvar::new(),
             logged: Mutex::new(None),
         });
-        let writer = Writer { shared: Arc::clone(&shared), file: Some(file), looked: Instant::now() };
+        let writer = Writer { shared: Arc::clone(&shared), file, doubted: false, looked: Instant::now() };
         start_thread("egret-audit", move || writer.run())?;
         let watch = Arc::clone(&shared);
         start_thread("egret-audit-watch", move || watch.watch())?;
@@ -152,7 +152,7 @@ impl Trail {
     /// Takes no further record, and waits until all that were taken are in the file, at most for `patience`. Blocks its
     /// thread.
     pub fn close(&self, patience: Duration) -> Result<(), Unfinished> {
-        self.shared.close();
+        self.shared.close(patience);
         let (queue, _) = self
             .shared
             .clock
@@ -176,7 +176,7 @@ struct Closer(Arc<Shared>);
 
 impl Drop for Closer {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.close(self.0.timing.patience);
     }
 }
 
@@ -264,13 +264,11 @@ impl Batch {
         self.result.get().is_none()
     }
 
-    /// Settles the batch, unless it is settled. True when this did.
-    fn end(&self, result: Result<(), Unwritable>) -> bool {
-        let first = self.result.set(result).is_ok();
-        if first {
+    /// Settles the batch, unless it is settled.
+    fn end(&self, result: Result<(), Unwritable>) {
+        if self.result.set(result).is_ok() {
             self.notify.notify_waiters();
         }
-        first
     }
 }
 
@@ -292,6 +290,8 @@ struct Queue {
     asleep: bool,
     /// No further record is taken.
     closed: bool,
+    /// Once closed: when the writer stops trying.
+    give_up: Option<Instant>,
     /// The writer is gone.
     ended: bool,
 }
@@ -401,11 +401,11 @@ impl Shared {
         // Under the lock: a record that comes later sees it, one that came before is in a batch.
         self.writable.store(false, Ordering::Release);
         if self.on_failure == OnFailure::Continue {
-            queue.batches().for_each(|batch| drop(batch.end(Ok(()))));
+            queue.batches().for_each(|batch| batch.end(Ok(())));
         }
         drop(queue);
         if self.may_log() {
-            tracing::error!(path = %self.path.display(), %error, "failed to write the audit trail, trying again");
+            tracing::error!(%error, "audit records wait in memory");
         }
     }
 
@@ -425,8 +425,12 @@ impl Shared {
         may
     }
 
-    fn close(&self) {
-        self.queue().closed = true;
+    /// Takes no further record; the writer stops when all are written, or after `patience`.
+    fn close(&self, patience: Duration) {
+        let mut queue = self.queue();
+        queue.closed = true;
+        queue.give_up.get_or_insert(Instant::now() + patience);
+        drop(queue);
         self.work.notify_all();
     }
 
@@ -455,9 +459,10 @@ impl Shared {
 /// The thread that owns the file.
 struct Writer {
     shared: Arc<Shared>,
-    /// `None` while it couldn't be opened anew.
-    file: Option<TrailFile>,
-    /// When the file was last looked up by its path.
+    file: TrailFile,
+    /// The last attempt failed: before the next, the file is looked up by its path.
+    doubted: bool,
+    /// When the file was last looked up.
     looked: Instant,
 }
 
@@ -465,13 +470,14 @@ impl Writer {
     fn run(mut self) {
         let mut lines = Vec::new();
         while self.take(&mut lines) {
-            self.write_out(&lines);
+            if !self.write_out(&lines) {
+                break;
+            }
             self.settle();
             lines.clear();
             lines.shrink_to(KEPT_BUFFER);
         }
-        self.shared.queue().ended = true;
-        self.shared.clock.notify_all();
+        self.end();
     }
 
     /// Waits for lines and takes all of them; while there are none, looks after the file. False when the trail is closed and
@@ -479,7 +485,7 @@ impl Writer {
     fn take(&mut self, lines: &mut Vec<u8>) -> bool {
         loop {
             self.look();
-            let shared = Arc::clone(&self.shared);
+            let shared = &self.shared;
             let mut queue = shared.queue();
             queue.asleep = true;
             let nothing = |queue: &mut Queue| queue.records == 0 && !queue.closed;
@@ -500,43 +506,54 @@ impl Writer {
         }
     }
 
-    /// Writes the lines, however long it takes: until then they can't be let go.
-    fn write_out(&mut self, lines: &[u8]) {
+    /// Writes the lines, however many attempts it takes. False when the trail is closed and its time is up.
+    fn write_out(&mut self, lines: &[u8]) -> bool {
         let mut done = 0;
         let mut pause = self.shared.timing.first_pause;
-        while let Some(rest) = lines.get(done..).filter(|rest| !rest.is_empty()) {
-            match self.write_some(rest) {
-                Ok(count) => {
-                    done += count;
+        while done < lines.len() {
+            match self.attempt(lines, done) {
+                Ok(now_done) => {
+                    done = now_done;
                     pause = self.shared.timing.first_pause;
                 }
                 Err(error) => {
+                    self.doubted = true;
                     self.shared.fail(&error);
-                    self.pause(pause);
-                    pause = (pause * 2).min(self.shared.timing.longest_pause);
-                    if self.reopen_if_gone() {
-                        done = line_start(lines, done);
+                    if !self.pause(pause) {
+                        return false;
                     }
+                    pause = (pause * 2).min(self.shared.timing.longest_pause);
                 }
             }
         }
+        true
     }
 
-    fn write_some(&mut self, rest: &[u8]) -> io::Result<usize> {
-        let file = self.file.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        match file.write(rest) {
-            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-            result => result,
+    /// Writes on from the byte `done`; gives the byte up to which the lines are written then. In a file opened anew, a line
+    /// that was torn in the old one begins again.
+    fn attempt(&mut self, lines: &[u8], done: usize) -> Result<usize, TrailError> {
+        let reopened = self.doubted && self.reopen_if_gone()?;
+        let done = if reopened { line_start(lines, done) } else { done };
+        let failed = |source| TrailError::Write { path: self.shared.path.clone(), source };
+        match self.file.write(lines.get(done..).unwrap_or_default()) {
+            Ok(0) => Err(failed(io::ErrorKind::WriteZero.into())),
+            Ok(count) => {
+                self.doubted = false;
+                Ok(done + count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(done),
+            Err(error) => Err(failed(error)),
         }
     }
 
     /// Frees the places of what was written, and wakes those who wait for it.
-    fn settle(&mut self) {
-        self.shared.recover();
+    fn settle(&self) {
         let mut queue = self.shared.queue();
         let records = mem::take(&mut queue.taken);
         let batch = queue.writing.take();
+        // Under the lock, and after the batch was taken: the watch can't find it overdue afterwards and leave the trail
+        // unwritable with nothing left to write.
+        self.shared.recover();
         drop(queue);
         self.shared.metrics.audit_records(u64::try_from(records).unwrap_or(u64::MAX));
         self.shared.give_places(records);
@@ -545,43 +562,55 @@ impl Writer {
         }
     }
 
-    /// Waits before the next attempt, unless the trail is being closed: then only as long as the shortest pause.
-    fn pause(&self, pause: Duration) {
-        let closing = self.shared.queue().closed;
-        let pause = if closing { self.shared.timing.first_pause } else { pause };
-        let waited = self.shared.work.wait_timeout_while(self.shared.queue(), pause, |queue| queue.closed == closing);
-        drop(waited);
+    /// Leaves whoever still waits with the verdict.
+    fn end(self) {
+        let mut queue = self.shared.queue();
+        queue.closed = true;
+        queue.ended = true;
+        queue.batches().for_each(|batch| batch.end(self.shared.verdict()));
+        drop(queue);
+        self.shared.clock.notify_all();
     }
 
-    /// Looks, once in a while, whether the file still stands at its path.
+    /// Waits before the next attempt. A trail that is being closed is tried at the shortest pause; false when its time is up.
+    fn pause(&self, pause: Duration) -> bool {
+        let shared = &self.shared;
+        let queue = shared.queue();
+        let closing = queue.closed;
+        let pause = if closing { shared.timing.first_pause } else { pause };
+        let (queue, _) = shared
+            .work
+            .wait_timeout_while(queue, pause, |queue| queue.closed == closing)
+            .unwrap_or_else(PoisonError::into_inner);
+        queue.give_up.is_none_or(|give_up| Instant::now() < give_up)
+    }
+
+    /// Looks, once in a while, whether the file still stands at its path. Nothing is being written meanwhile.
     fn look(&mut self) {
-        if self.file.is_some() && self.looked.elapsed() < self.shared.timing.look {
+        if self.looked.elapsed() < self.shared.timing.look {
             return;
         }
         self.looked = Instant::now();
-        self.reopen_if_gone();
+        match self.reopen_if_gone() {
+            Ok(_) if self.doubted => {
+                self.doubted = false;
+                self.shared.recover();
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.doubted = true;
+                self.shared.fail(&error);
+            }
+        }
     }
 
     /// Opens the file anew when it no longer stands at its path. True when another file was opened.
-    fn reopen_if_gone(&mut self) -> bool {
-        if self.file.as_ref().is_some_and(|file| file.stands_at(&self.shared.path)) {
-            return false;
+    fn reopen_if_gone(&mut self) -> Result<bool, TrailError> {
+        if self.file.stands_at(&self.shared.path) {
+            return Ok(false);
         }
-        self.file = None;
-        match TrailFile::open(&self.shared.path) {
-            Ok((file, _)) => {
-                self.file = Some(file);
-                // When there are lines to write, whether they can be is not known yet.
-                if self.shared.queue().taken == 0 {
-                    self.shared.recover();
-                }
-                true
-            }
-            Err(error) => {
-                self.shared.fail(&error);
-                false
-            }
-        }
+        (self.file, _) = TrailFile::open(&self.shared.path)?;
+        Ok(true)
     }
 }
 
