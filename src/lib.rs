@@ -1,1 +1,3 @@
 //! Egret: the way out for MCP server containers.
+
+pub mod config;
