@@ -89,9 +89,10 @@ impl Errors {
         self.0.len()
     }
 
-    /// The value when nothing was wrong, else every error: files in the order in which they were met, then by line.
-    pub(super) fn give<T>(mut self, value: T) -> Result<T, ConfigErrors> {
-        if self.0.is_empty() {
+    /// The value when nothing was wrong, else every error: files in the order in which they were met, then by line. A value is
+    /// `None` only after an error.
+    pub(super) fn give<T>(mut self, value: Option<T>) -> Result<T, ConfigErrors> {
+        if let (Some(value), true) = (value, self.0.is_empty()) {
             return Ok(value);
         }
         let mut files: Vec<Arc<str>> = Vec::new();
@@ -102,6 +103,12 @@ impl Errors {
         }
         self.0.sort_by_key(|error| (files.iter().position(|file| *file == error.file), error.position));
         Err(ConfigErrors(self.0))
+    }
+}
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self(vec![error])
     }
 }
 
@@ -138,27 +145,17 @@ impl fmt::Display for Shape {
 /// What is wrong and, behind the semicolon, what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// A file or folder could not be read.
-    #[error("can't be read: {0}; check its path and permissions")]
-    Unreadable(io::ErrorKind),
-    /// A folder, a pipe or a device where a file should be.
-    #[error("not a regular file; name a file")]
-    NotAFile,
-    /// A folder with more files than any configuration needs.
-    #[error("more than {limit} files; split the folder")]
-    TooManyFiles {
-        /// The bound on one folder's files.
-        limit: usize,
+    /// The configuration file itself can't be used.
+    #[error("{0}")]
+    Unusable(FileProblem),
+    /// A file that a key names can't be used.
+    #[error("{path}: {problem}")]
+    File {
+        /// The file as it was opened.
+        path: String,
+        /// What is wrong with it.
+        problem: FileProblem,
     },
-    /// A file is longer than any configuration.
-    #[error("longer than {limit} bytes; split it")]
-    TooLarge {
-        /// The bound on one file, in bytes.
-        limit: u64,
-    },
-    /// A file holds NUL or isn't UTF-8.
-    #[error("not text; save it as UTF-8 without NUL")]
-    NotText,
     /// The YAML parser refused the file.
     #[error("not YAML: {0}")]
     NotYaml(String),
@@ -243,6 +240,15 @@ pub enum Problem {
     /// A workload whose `match` names nothing.
     #[error("nothing to match by; give networks or a credential, and networks: [0.0.0.0/0, \"::/0\"] if anyone may")]
     EmptyMatch,
+    /// A network with bits set behind its prefix.
+    #[error("an address with bits behind its prefix; write the network, {network}, or the address alone")]
+    HostBits {
+        /// The network without those bits.
+        network: String,
+    },
+    /// Both listeners on one address.
+    #[error("the same address as proxy.listen; the admin listener needs one of its own")]
+    SameListener,
     /// A name used twice.
     #[error("the name {name:?} is taken by {first}; give it another")]
     RepeatedName {
@@ -277,23 +283,6 @@ pub enum Problem {
         /// An example of one.
         example: &'static str,
     },
-    /// A folder without any `*.yaml` or `*.yml`.
-    #[error("no *.yaml or *.yml file in this folder; add one, or write allowlists: [] to permit nothing")]
-    EmptyFolder,
-    /// A PEM file without a certificate.
-    #[error("{path} holds no certificate; it must hold PEM blocks that begin with -----BEGIN CERTIFICATE-----")]
-    NoCertificate {
-        /// The file.
-        path: String,
-    },
-    /// A file that a key names could not be read.
-    #[error("{path} can't be read: {kind}; check its path and permissions")]
-    UnreadableFile {
-        /// The file.
-        path: String,
-        /// Why.
-        kind: io::ErrorKind,
-    },
     /// A rules file, or the rules together, that the redactor refuses.
     #[error("{0}")]
     Rules(String),
@@ -305,6 +294,38 @@ pub enum Problem {
         /// Why.
         kind: io::ErrorKind,
     },
+}
+
+/// What is wrong with a file or a folder as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileProblem {
+    /// It could not be read.
+    #[error("can't be read: {0}; check its path and permissions")]
+    Unreadable(io::ErrorKind),
+    /// A folder, a pipe or a device where a file should be.
+    #[error("not a regular file; name a file")]
+    NotAFile,
+    /// A folder without any `*.yaml` or `*.yml`.
+    #[error("no *.yaml or *.yml file in this folder; add one, or write allowlists: [] to have none")]
+    EmptyFolder,
+    /// A folder with more files than any configuration needs.
+    #[error("more than {limit} files; split the folder")]
+    TooManyFiles {
+        /// The bound on one folder's files.
+        limit: usize,
+    },
+    /// Longer than any file of a configuration.
+    #[error("longer than {limit} bytes; split it")]
+    TooLarge {
+        /// The bound on one file, in bytes.
+        limit: u64,
+    },
+    /// It holds NUL or isn't UTF-8.
+    #[error("not text; save it as UTF-8 without NUL")]
+    NotText,
+    /// A PEM file without a certificate, or with one that can't be read.
+    #[error("no certificate in it; it must hold PEM blocks that begin with -----BEGIN CERTIFICATE-----")]
+    NoCertificate,
 }
 
 /// "did you mean `x`?" or the whole set.

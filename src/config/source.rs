@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::error::Problem;
+use super::error::FileProblem;
 
 /// Bytes of one file of the configuration.
 pub(super) const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -13,19 +13,19 @@ pub(super) const MAX_FILE_BYTES: u64 = 1 << 20;
 pub(super) const MAX_FILES: usize = 10_000;
 
 /// Text of a file: UTF-8, without NUL, at most [`MAX_FILE_BYTES`].
-pub(super) fn read_text(path: &Path) -> Result<String, Problem> {
-    let text = String::from_utf8(read_bytes(path)?).map_err(|_| Problem::NotText)?;
+pub(super) fn read_text(path: &Path) -> Result<String, FileProblem> {
+    let text = String::from_utf8(read_bytes(path)?).map_err(|_| FileProblem::NotText)?;
     if text.contains('\0') {
-        return Err(Problem::NotText);
+        return Err(FileProblem::NotText);
     }
     Ok(text)
 }
 
 /// Bytes of a file, at most [`MAX_FILE_BYTES`]. A folder, a pipe or a device is refused, so that reading always ends.
-pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, Problem> {
-    let unreadable = |error: io::Error| Problem::Unreadable(error.kind());
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, FileProblem> {
+    let unreadable = |error: io::Error| FileProblem::Unreadable(error.kind());
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(Problem::NotAFile);
+        return Err(FileProblem::NotAFile);
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
@@ -33,14 +33,14 @@ pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, Problem> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_FILE_BYTES) {
         return Ok(bytes);
     }
-    Err(Problem::TooLarge { limit: MAX_FILE_BYTES })
+    Err(FileProblem::TooLarge { limit: MAX_FILE_BYTES })
 }
 
 /// The files that a path stands for: itself, or a folder's `*.yaml` and `*.yml` in the order of their names.
 ///
 /// Entries that begin with a dot are passed over: Kubernetes keeps `..data` and the folders it swaps beside the links it shows.
-pub(super) fn files_of(path: &Path) -> Result<Vec<PathBuf>, Problem> {
-    let unreadable = |error: io::Error| Problem::Unreadable(error.kind());
+pub(super) fn files_of(path: &Path) -> Result<Vec<PathBuf>, FileProblem> {
+    let unreadable = |error: io::Error| FileProblem::Unreadable(error.kind());
     if !fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -51,11 +51,11 @@ pub(super) fn files_of(path: &Path) -> Result<Vec<PathBuf>, Problem> {
             files.push(file);
         }
         if files.len() > MAX_FILES {
-            return Err(Problem::TooManyFiles { limit: MAX_FILES });
+            return Err(FileProblem::TooManyFiles { limit: MAX_FILES });
         }
     }
     if files.is_empty() {
-        return Err(Problem::EmptyFolder);
+        return Err(FileProblem::EmptyFolder);
     }
     files.sort();
     Ok(files)
@@ -112,19 +112,19 @@ mod tests {
     #[test]
     fn what_is_no_bounded_text_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let check = |bytes: &[u8], expected: Problem| {
+        let check = |bytes: &[u8], expected: FileProblem| {
             let file = folder.path().join("file");
             fs::write(&file, bytes).unwrap();
             assert_eq!(read_text(&file), Err(expected));
         };
-        check(b"a: \0", Problem::NotText);
-        check(b"a: \xff", Problem::NotText);
-        check(&vec![b' '; 1 + (1 << 20)], Problem::TooLarge { limit: 1 << 20 });
-        assert_eq!(read_text(folder.path()), Err(Problem::NotAFile));
-        assert_eq!(read_text(Path::new("/dev/zero")), Err(Problem::NotAFile));
-        assert_eq!(read_text(&folder.path().join("none")), Err(Problem::Unreadable(io::ErrorKind::NotFound)));
+        check(b"a: \0", FileProblem::NotText);
+        check(b"a: \xff", FileProblem::NotText);
+        check(&vec![b' '; 1 + (1 << 20)], FileProblem::TooLarge { limit: 1 << 20 });
+        assert_eq!(read_text(folder.path()), Err(FileProblem::NotAFile));
+        assert_eq!(read_text(Path::new("/dev/zero")), Err(FileProblem::NotAFile));
+        assert_eq!(read_text(&folder.path().join("none")), Err(FileProblem::Unreadable(io::ErrorKind::NotFound)));
         let empty = folder.path().join("empty");
         fs::create_dir(&empty).unwrap();
-        assert_eq!(files_of(&empty), Err(Problem::EmptyFolder));
+        assert_eq!(files_of(&empty), Err(FileProblem::EmptyFolder));
     }
 }

@@ -1,15 +1,14 @@
 //! The state folder and the secret that lives in it: the key of the fingerprints.
 //!
-//! Only `run` and `ca init` come here: `check` and `explain` make nothing, and use a key for the moment.
+//! Only commands that write state come here: `check` and `explain` make nothing, and use a key for the moment.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Length of the key that fingerprints are made with, in bytes.
-pub const FINGERPRINT_KEY_BYTES: usize = 32;
-const FINGERPRINT_KEY_FILE: &str = "fingerprint.key";
+const KEY_BYTES: usize = 32;
+const KEY_FILE: &str = "fingerprint.key";
 
 /// Whether loading may make what is absent below `state_dir`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,48 +29,30 @@ pub struct StateError {
     pub source: io::Error,
 }
 
-/// The key that makes a redaction's fingerprint: the same secret has the same fingerprint as long as the key stays.
-#[derive(Clone)]
-pub struct FingerprintKey([u8; FINGERPRINT_KEY_BYTES]);
-
-impl std::fmt::Debug for FingerprintKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FingerprintKey")
-    }
+/// The bytes of a key for this process alone.
+pub(super) fn random_key() -> Result<[u8; KEY_BYTES], StateError> {
+    let mut key = [0; KEY_BYTES];
+    let failed = |_| StateError { path: PathBuf::from(KEY_FILE), source: io::Error::other("no random numbers") };
+    aws_lc_rs::rand::fill(&mut key).map_err(failed)?;
+    Ok(key)
 }
 
-impl FingerprintKey {
-    /// The key's bytes.
-    pub fn as_bytes(&self) -> &[u8; FINGERPRINT_KEY_BYTES] {
-        &self.0
+/// The bytes of the key in `state_dir`, made there when absent: the same secret has the same fingerprint as long as it stays.
+///
+/// # Errors
+///
+/// The folder or the file can't be made or read, or the file hasn't exactly 32 bytes.
+pub(super) fn kept_key(state_dir: &Path) -> Result<[u8; KEY_BYTES], StateError> {
+    let path = state_dir.join(KEY_FILE);
+    let at = |source| StateError { path: path.clone(), source };
+    make_state_dir(state_dir)?;
+    match read_key(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        read => return read.map_err(at),
     }
-
-    /// A key for this process alone.
-    pub fn random() -> Result<Self, StateError> {
-        let mut key = [0; FINGERPRINT_KEY_BYTES];
-        let filled = aws_lc_rs::rand::fill(&mut key);
-        let failed = |_| StateError { path: PathBuf::from(FINGERPRINT_KEY_FILE), source: io::Error::other("no random numbers") };
-        filled.map_err(failed)?;
-        Ok(Self(key))
-    }
-
-    /// The key kept in `state_dir`, made there when absent.
-    ///
-    /// # Errors
-    ///
-    /// The folder or the file can't be made or read, or the file hasn't exactly 32 bytes.
-    pub fn keep(state_dir: &Path) -> Result<Self, StateError> {
-        let path = state_dir.join(FINGERPRINT_KEY_FILE);
-        let at = |source| StateError { path: path.clone(), source };
-        make_state_dir(state_dir)?;
-        match read_key(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            read => return read.map_err(at),
-        }
-        create_private(&path, Self::random()?.as_bytes())?;
-        // Another process may have been first: what is in the file counts.
-        read_key(&path).map_err(at)
-    }
+    create_private(&path, &random_key()?)?;
+    // Another process may have been first: what is in the file counts.
+    read_key(&path).map_err(at)
 }
 
 /// Makes the folder, and those above it, for its owner alone.
@@ -113,12 +94,15 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn read_key(path: &Path) -> io::Result<FingerprintKey> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(FINGERPRINT_KEY_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    let key = bytes.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not 32 bytes; remove it to have a new one"))?;
-    Ok(FingerprintKey(key))
+fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
+    let mut file = File::open(path)?;
+    let mut key = [0; KEY_BYTES];
+    file.read_exact(&mut key).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    // One byte more makes it another file's.
+    if file.read(&mut [0])? > 0 {
+        return Err(io::Error::from(io::ErrorKind::InvalidData));
+    }
+    Ok(key)
 }
 
 #[cfg(test)]
@@ -131,10 +115,9 @@ mod tests {
     fn the_key_is_made_once_for_its_owner_alone_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("a/state");
-        let made = FingerprintKey::keep(&state).unwrap();
-        let kept = FingerprintKey::keep(&state).unwrap();
-        assert_eq!(made.as_bytes(), kept.as_bytes());
-        assert_ne!(made.as_bytes(), FingerprintKey::random().unwrap().as_bytes());
+        let made = kept_key(&state).unwrap();
+        assert_eq!(kept_key(&state).unwrap(), made);
+        assert_ne!(random_key().unwrap(), made);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&state), 0o700);
         assert_eq!(mode(&state.join("fingerprint.key")), 0o600);
@@ -147,7 +130,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("fingerprint.key");
             fs::write(&path, vec![7; bytes]).unwrap();
-            assert_eq!(FingerprintKey::keep(folder.path()).unwrap_err().source.kind(), io::ErrorKind::InvalidData);
+            assert_eq!(kept_key(folder.path()).unwrap_err().source.kind(), io::ErrorKind::InvalidData);
             assert_eq!(fs::read(&path).unwrap(), vec![7; bytes]);
         }
     }
@@ -160,10 +143,5 @@ mod tests {
         create_private(&path, b"second").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn debug_shows_nothing_of_the_key() {
-        assert_eq!(format!("{:?}", FingerprintKey([0xab; 32])), "FingerprintKey");
     }
 }
