@@ -1,0 +1,121 @@
+//! What leaves unreadable: finds secrets in bytes on their way out and writes something harmless in their place.
+//!
+//! The module is pure: bytes in, bytes and findings out. A [`Redactor`] is the whole of the configuration (rules,
+//! replacement, fingerprint key); [`Redactor::stream`] redacts a body or a WebSocket message piece by piece, and
+//! [`Redactor::value`] a header value, a path or a query, which are there as a whole.
+//!
+//! What is found depends on the whole byte string alone, never on how it was cut into pieces: a position begins a
+//! secret when one of the rules' automata, started there, accepts within the rule's window and its checks agree. The
+//! leftmost wins, then the longest, then the rule that stands first. A secret that outgrows its window is replaced
+//! to the window's end and on for as long as the rule's automaton stays alive.
+//!
+//! A file a step: `rules` (the TOML packs), `automaton` (one rule's expression), `prefilter` (where a secret could
+//! begin at all), `checks` (what a match must satisfy besides), `scanner` (decides), `stream` (holds back what is
+//! undecided), `replacement`, `findings`.
+//!
+//! Deliberately not here: decoding. Content codings are undone and redone by the caller; JSON `\u` escapes, percent
+//! signs and base64 inside the text are not looked through. A decoder belongs between `stream` and `scanner`, where
+//! it would scan its own text and map what was found back to the bytes it came from.
+
+mod automaton;
+mod checks;
+mod findings;
+mod prefilter;
+mod replacement;
+mod rules;
+mod scanner;
+mod stream;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use findings::{Finding, Fingerprint, FingerprintKey};
+pub use replacement::{Replacement, ReplacementError, Template};
+pub use rules::{ExampleFailure, Rule, RuleError, RuleIndex, Rules};
+pub use stream::Stream;
+
+use findings::Tally;
+use scanner::{Piece, Scanner};
+
+/// Rules, replacement and fingerprint key: everything that decides what a byte string becomes. Cheap to clone.
+#[derive(Clone)]
+pub struct Redactor {
+    settings: Arc<Settings>,
+}
+
+struct Settings {
+    rules: Arc<Rules>,
+    replacement: Replacement,
+    key: FingerprintKey,
+}
+
+impl Redactor {
+    /// A redactor that looks for `rules`, writes `replacement` and marks its findings under `key`.
+    pub fn new(rules: Arc<Rules>, replacement: Replacement, key: FingerprintKey) -> Self {
+        Self {
+            settings: Arc::new(Settings {
+                rules,
+                replacement,
+                key,
+            }),
+        }
+    }
+
+    /// The rules it looks for.
+    pub fn rules(&self) -> &Rules {
+        &self.settings.rules
+    }
+
+    /// A stream for one body, or for the messages of one direction of a WebSocket.
+    pub fn stream(&self) -> Stream {
+        Stream::new(self.clone())
+    }
+
+    /// Redacts a value that is there as a whole.
+    ///
+    /// `at_home` says of which rules a secret may stand here; such a secret stays and is no finding, but another
+    /// rule's secret inside it is found all the same. `None` when there is nothing to replace; that allocates nothing.
+    pub fn value(
+        &self,
+        text: &[u8],
+        at_home: &dyn Fn(&Rule) -> bool,
+    ) -> Option<(Vec<u8>, Vec<Finding>)> {
+        let mut pieces = Vec::new();
+        let mut tally = Tally::default();
+        Scanner::default().advance(
+            &self.settings,
+            text,
+            true,
+            at_home,
+            &mut |piece| {
+                pieces.push(piece);
+            },
+            &mut tally,
+        );
+        if tally.is_empty() {
+            return None;
+        }
+        let mut redacted = Vec::with_capacity(text.len());
+        let mut rest = text;
+        for piece in pieces {
+            let Some((covered, after)) = rest.split_at_checked(piece.len()) else {
+                break;
+            };
+            rest = after;
+            match piece {
+                Piece::Clean(_) => redacted.extend_from_slice(covered),
+                Piece::Replaced { with, .. } => redacted.extend_from_slice(&with),
+            }
+        }
+        Some((redacted, tally.drain(&self.settings.rules)))
+    }
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor")
+            .field("rules", &self.settings.rules.len())
+            .field("replacement", &self.settings.replacement)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,429 @@
+//! Rule packs: gitleaks' TOML, with fields of our own, compiled whole or not at all.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::automaton::Automaton;
+use super::checks::{Check, entropy};
+use super::prefilter::Prefilter;
+
+/// How far a match is followed, in bytes, unless the rule says otherwise.
+const WINDOW: usize = 4 * 1024;
+/// The largest window a rule may ask for: the bound of what a stream holds back.
+const WINDOW_MAX: usize = 16 * 1024;
+/// How many rules there may be.
+const RULES_MAX: usize = 4096;
+/// Stands between the halves of an example token, so that no scanner takes the pack for a leak. Dropped on reading.
+const SEAM: &str = "<>";
+
+/// Where a rule stands among its [`Rules`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleIndex(u16);
+
+impl RuleIndex {
+    pub(super) fn position(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// A compiled set of rules: immutable, shared by `Arc`.
+pub struct Rules {
+    rules: Vec<Rule>,
+    pub(super) prefilter: Prefilter,
+}
+
+/// One kind of secret.
+pub struct Rule {
+    id: Arc<str>,
+    entry: Entry,
+    automaton: Automaton,
+}
+
+/// An example that the rules don't treat as their pack says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExampleFailure {
+    /// The rule whose example it is.
+    pub rule: Arc<str>,
+    /// Its number among the rule's examples or counter-examples, from 1.
+    pub number: usize,
+    /// True when it should have been found, false when it should not.
+    pub expected: bool,
+}
+
+/// Why a pack of rules is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleError {
+    /// Not TOML, or not the shape of a rule pack.
+    #[error("{origin}: {source}")]
+    Parse {
+        /// The pack.
+        origin: String,
+        /// What and where, with the line.
+        source: Box<toml::de::Error>,
+    },
+    /// Redaction without rules would let everything pass.
+    #[error("no rules: a pack needs at least one [[rules]] entry")]
+    Empty,
+    /// Beyond the limit.
+    #[error("{origin}: more than {RULES_MAX} rules")]
+    TooMany {
+        /// The pack.
+        origin: String,
+    },
+    /// Two rules of one name.
+    #[error("{origin}: rule {rule:?} is there twice; give one of them another id")]
+    Duplicate {
+        /// The pack with the second of them.
+        origin: String,
+        /// The id.
+        rule: String,
+    },
+    /// The expression can't be compiled.
+    #[error("{origin}: rule {rule:?}: key `regex`: {problem}")]
+    Regex {
+        /// The pack.
+        origin: String,
+        /// The rule.
+        rule: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A field or value that can't be honoured.
+    #[error("{origin}: rule {rule:?}: key `{key}`: {remedy}")]
+    Unusable {
+        /// The pack.
+        origin: String,
+        /// The rule; `*` for the pack itself.
+        rule: String,
+        /// The key at fault.
+        key: &'static str,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pack {
+    #[serde(default, rename = "title")]
+    _title: String,
+    #[serde(default, rename = "description")]
+    _description: String,
+    #[serde(default, rename = "minVersion")]
+    _min_version: String,
+    extend: Option<toml::Value>,
+    allowlist: Option<toml::Value>,
+    allowlists: Option<toml::Value>,
+    #[serde(default)]
+    rules: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Entry {
+    id: String,
+    #[serde(default)]
+    description: String,
+    regex: Option<String>,
+    #[serde(default)]
+    secret_group: usize,
+    #[serde(default)]
+    entropy: f64,
+    #[serde(default, rename = "keywords")]
+    _keywords: Vec<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    path: Option<toml::Value>,
+    allowlist: Option<toml::Value>,
+    allowlists: Option<toml::Value>,
+    required: Option<toml::Value>,
+    #[serde(default)]
+    prefix: Vec<String>,
+    #[serde(default)]
+    audience: Audience,
+    check: Option<Check>,
+    window: Option<usize>,
+    #[serde(default)]
+    examples: Vec<String>,
+    #[serde(default, alias = "counter_examples")]
+    counter_examples: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Audience {
+    #[serde(default)]
+    hosts: Vec<String>,
+    #[serde(default)]
+    headers: Vec<String>,
+}
+
+impl Rules {
+    /// The pack that comes with Egret.
+    pub const BUILTIN_TOML: &str = include_str!("builtin.toml");
+
+    /// Compiles the pack that comes with Egret.
+    pub fn builtin() -> Result<Self, RuleError> {
+        Self::compile(&[("builtin", Self::BUILTIN_TOML)])
+    }
+
+    /// Compiles packs, each with the name that its errors carry. A rule keeps its place: of two equally long matches
+    /// the earlier rule's wins. `keywords` is read and not needed: how a match begins follows from its expression.
+    pub fn compile(packs: &[(&str, &str)]) -> Result<Self, RuleError> {
+        let mut compiled = Self {
+            rules: Vec::new(),
+            prefilter: Prefilter::new(),
+        };
+        for (origin, text) in packs {
+            compiled.take_pack(origin, text)?;
+        }
+        if compiled.rules.is_empty() {
+            return Err(RuleError::Empty);
+        }
+        compiled
+            .prefilter
+            .finish()
+            .map_err(|error| RuleError::Regex {
+                origin: "all packs".to_owned(),
+                rule: "*".to_owned(),
+                problem: error.to_string(),
+            })?;
+        Ok(compiled)
+    }
+
+    fn take_pack(&mut self, origin: &str, text: &str) -> Result<(), RuleError> {
+        let pack: Pack = toml::from_str(text).map_err(|source| RuleError::Parse {
+            origin: origin.to_owned(),
+            source: Box::new(source),
+        })?;
+        let keys = [
+            (
+                "extend",
+                pack.extend.is_some(),
+                "list each pack under redaction.rules instead",
+            ),
+            ("allowlist", pack.allowlist.is_some(), NO_ALLOWLISTS),
+            ("allowlists", pack.allowlists.is_some(), NO_ALLOWLISTS),
+        ];
+        refuse_unusable(origin, "*", &keys)?;
+        for entry in pack.rules {
+            self.take_rule(origin, entry)?;
+        }
+        Ok(())
+    }
+
+    fn take_rule(&mut self, origin: &str, entry: Entry) -> Result<(), RuleError> {
+        if self.rules.iter().any(|rule| *rule.id == entry.id) {
+            return Err(RuleError::Duplicate {
+                origin: origin.to_owned(),
+                rule: entry.id,
+            });
+        }
+        let index = u16::try_from(self.rules.len())
+            .ok()
+            .filter(|_| self.rules.len() < RULES_MAX)
+            .map(RuleIndex)
+            .ok_or_else(|| RuleError::TooMany {
+                origin: origin.to_owned(),
+            })?;
+        let rule = Rule::compile(origin, entry)?;
+        self.prefilter.add(index, &rule.automaton).map_err(|_| {
+            let key = [(
+                "regex",
+                true,
+                "every match must begin with a text of at least three bytes that is fixed \
+                save for a few choices, such as \"key_\"; drop what may stand before it",
+            )];
+            refuse_unusable(origin, &rule.id, &key)
+                .err()
+                .unwrap_or(RuleError::Empty)
+        })?;
+        self.rules.push(rule);
+        Ok(())
+    }
+
+    /// The rule at `index`.
+    pub fn rule(&self, index: RuleIndex) -> Option<&Rule> {
+        self.rules.get(index.position())
+    }
+
+    /// The rule of that id.
+    pub fn named(&self, id: &str) -> Option<&Rule> {
+        self.iter().find(|rule| rule.id() == id)
+    }
+
+    /// All rules, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
+    /// How many rules there are; at least 1.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Never: no rules is an error of [`Rules::compile`].
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+}
+
+const NO_ALLOWLISTS: &str =
+    "exceptions are not supported; narrow the rule's regex, or leave the rule out";
+
+fn refuse_unusable(
+    origin: &str,
+    rule: &str,
+    keys: &[(&'static str, bool, &'static str)],
+) -> Result<(), RuleError> {
+    match keys.iter().find(|(_, there, _)| *there) {
+        None => Ok(()),
+        Some((key, _, remedy)) => Err(RuleError::Unusable {
+            origin: origin.to_owned(),
+            rule: rule.to_owned(),
+            key,
+            remedy,
+        }),
+    }
+}
+
+impl Rule {
+    fn compile(origin: &str, mut entry: Entry) -> Result<Self, RuleError> {
+        let window = entry.window.unwrap_or(WINDOW);
+        let keys = [
+            ("id", entry.id.is_empty(), "give the rule a name"),
+            (
+                "path",
+                entry.path.is_some(),
+                "traffic has no file paths; leave the key, or the rule, out",
+            ),
+            ("allowlist", entry.allowlist.is_some(), NO_ALLOWLISTS),
+            ("allowlists", entry.allowlists.is_some(), NO_ALLOWLISTS),
+            (
+                "required",
+                entry.required.is_some(),
+                "rules that need one another are not supported; leave it out",
+            ),
+            (
+                "regex",
+                entry.regex.is_none(),
+                "a rule without an expression finds nothing; give one",
+            ),
+            (
+                "window",
+                !(64..=WINDOW_MAX).contains(&window),
+                "choose 64 to 16384 bytes",
+            ),
+            ("entropy", !entry.entropy.is_finite(), "choose 0 to 8 bits"),
+        ];
+        refuse_unusable(origin, &entry.id, &keys)?;
+        let automaton =
+            Automaton::compile(entry.regex.as_deref().unwrap_or_default()).map_err(|error| {
+                RuleError::Regex {
+                    origin: origin.to_owned(),
+                    rule: entry.id.clone(),
+                    problem: error.to_string(),
+                }
+            })?;
+        let no_group = entry.secret_group > automaton.group_count();
+        let key = [(
+            "secretGroup",
+            no_group,
+            "the expression has no group of that number",
+        )];
+        refuse_unusable(origin, &entry.id, &key)?;
+        for example in entry.examples.iter_mut().chain(&mut entry.counter_examples) {
+            *example = example.replace(SEAM, "");
+        }
+        Ok(Self {
+            id: entry.id.as_str().into(),
+            entry,
+            automaton,
+        })
+    }
+
+    /// Its name, unique among its rules.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn shared_id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// What kind of secret it finds, for people.
+    pub fn description(&self) -> &str {
+        &self.entry.description
+    }
+
+    /// Host patterns where a secret of this kind is at home, as allowlists write them; a lone `*` means any host that
+    /// the policy allows.
+    pub fn audience_hosts(&self) -> &[String] {
+        &self.entry.audience.hosts
+    }
+
+    /// Names of the headers, in lower case, in which it is at home there.
+    pub fn audience_headers(&self) -> &[String] {
+        &self.entry.audience.headers
+    }
+
+    /// Its tags.
+    pub fn tags(&self) -> &[String] {
+        &self.entry.tags
+    }
+
+    /// Texts in which it finds a secret.
+    pub fn examples(&self) -> &[String] {
+        &self.entry.examples
+    }
+
+    /// Texts in which no rule finds a secret.
+    pub fn counter_examples(&self) -> &[String] {
+        &self.entry.counter_examples
+    }
+
+    pub(super) fn automaton(&self) -> &Automaton {
+        &self.automaton
+    }
+
+    pub(super) fn window(&self) -> usize {
+        self.entry.window.unwrap_or(WINDOW)
+    }
+
+    pub(super) fn secret_group(&self) -> usize {
+        self.entry.secret_group
+    }
+
+    /// How many bytes at the beginning of a secret every secret of the kind shares.
+    pub(super) fn public_prefix(&self, secret: &[u8]) -> usize {
+        let shared = |prefix: &&String| secret.starts_with(prefix.as_bytes());
+        self.entry
+            .prefix
+            .iter()
+            .filter(shared)
+            .map(String::len)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Whether `secret` satisfies what the rule asks besides its expression.
+    pub(super) fn passes(&self, secret: &[u8]) -> bool {
+        (self.entry.entropy <= 0.0 || entropy(secret) > self.entry.entropy)
+            && self.entry.check.is_none_or(|check| check.holds(secret))
+    }
+}
+
+impl std::fmt::Debug for Rules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl std::fmt::Debug for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rule")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
