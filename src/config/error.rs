@@ -6,6 +6,9 @@
 use std::sync::Arc;
 use std::{fmt, io};
 
+use super::probe::ProbeError;
+use crate::policy::{PatternError, RuleError};
+
 /// A place in a file; lines and columns count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -272,18 +275,29 @@ pub enum Problem {
     /// A credential's hash that isn't one. What was found may be the secret itself and is not repeated.
     #[error("not the SHA-256 of a secret; write 64 hexadecimal digits, as `printf %s \"$SECRET\" | sha256sum` prints them")]
     NotSha256,
-    /// A host, path, rule, or method that the policy refuses.
-    #[error("{0}")]
-    Policy(String),
+    /// A host or a path that is no pattern.
+    #[error("{found:?}: {error}")]
+    Pattern {
+        /// The text found.
+        found: String,
+        /// What is wrong with it.
+        error: PatternError,
+    },
+    /// A rule that contradicts itself.
+    #[error(transparent)]
+    Rule(RuleError),
+    /// An example that says nothing, or two things.
+    #[error("an example has one key; write {{allow: \"GET https://host/path\"}} or {{deny: …}}")]
+    ExampleVerdict,
     /// An example that isn't a request.
-    #[error("{found:?} is not a request; write {example}")]
+    #[error("{found:?}: {error}; write \"GET https://host/path\" or \"CONNECT host:port\"")]
     NotARequest {
         /// The text found.
         found: String,
-        /// An example of one.
-        example: &'static str,
+        /// What is wrong with it.
+        error: ProbeError,
     },
-    /// A rules file, or the rules together, that the redactor refuses.
+    /// A rules file, or a replacement, that the redactor refuses.
     #[error("{0}")]
     Rules(String),
     /// The state folder can't be made or used.

@@ -15,7 +15,7 @@ use super::source::{self, Seen};
 use super::state::{self, State};
 use super::{Audit, CaFiles, Config, Dns, Limits, OnFailure, Redaction};
 use super::{document, redaction, shipped, workload};
-use crate::policy::{AddressRules, HostPattern};
+use crate::policy::Exception;
 use crate::redact::{FingerprintKey, Redactor, Rules};
 
 const KEYS: &[&str] = &[
@@ -120,7 +120,7 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
     let state_dir = table.read_or("state_dir", PathBuf::from("./egret-state"), errors, path);
     let ca = ca(&table, &state_dir, errors);
     let workloads = workload::workloads(table.get("workloads"), &allowlists, errors);
-    let addresses = addresses(&table, errors);
+    let address_exceptions = exceptions(&table, errors);
     let dns = dns(&table, errors);
     let audit = audit(&table, &state_dir, errors);
     let limits = table.get("limits").map(|field| Limits::read(&field, errors)).unwrap_or_default();
@@ -134,7 +134,7 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
         state_dir,
         ca,
         workloads,
-        addresses,
+        address_exceptions,
         dns,
         upstream_roots,
         redaction: Redaction { redactor, surfaces: parts.surfaces },
@@ -195,7 +195,7 @@ fn files(item: &Field<'_>, reading: &mut Reading) -> Vec<PathBuf> {
 fn unique(lists: Vec<LoadedList>, errors: &mut Errors) -> Vec<Arc<LoadedList>> {
     let mut unique: Vec<Arc<LoadedList>> = Vec::new();
     for list in lists {
-        match unique.iter().find(|first| first.list.name == list.list.name) {
+        match unique.iter().find(|first| first.list.name() == list.list.name()) {
             Some(first) => errors.add(list.repeats(first)),
             None => unique.push(Arc::new(list)),
         }
@@ -241,21 +241,20 @@ fn ca(root: &Table<'_>, state_dir: &Path, errors: &mut Errors) -> CaFiles {
     CaFiles { certificate: state_dir.join(files.certificate), key: state_dir.join(files.key) }
 }
 
-fn addresses(root: &Table<'_>, errors: &mut Errors) -> AddressRules {
-    let Some(field) = root.get("addresses") else { return AddressRules::default() };
+fn exceptions(root: &Table<'_>, errors: &mut Errors) -> Vec<Exception> {
+    let Some(field) = root.get("addresses") else { return Vec::new() };
     let table = field.table(ADDRESSES, errors);
     let items = table.get("permit").and_then(|permit| errors.keep(permit.list("a list of {host, networks}"))).unwrap_or_default();
-    let exceptions = items.iter().filter_map(|item| exception(item, errors)).collect();
-    AddressRules::new(exceptions)
+    items.iter().filter_map(|item| exception(item, errors)).collect()
 }
 
-fn exception(field: &Field<'_>, errors: &mut Errors) -> Option<(HostPattern, Vec<ipnet::IpNet>)> {
+fn exception(field: &Field<'_>, errors: &mut Errors) -> Option<Exception> {
     let table = field.table(PERMIT, errors);
     let host = table.require("host", "name the host whose addresses may be special", errors);
     let host = host.and_then(|host| errors.keep(allowlist::host(&host)));
     let networks = table.require("networks", "name the networks that the host's addresses may be in", errors);
     let networks = networks.and_then(|_| workload::networks(&table, errors));
-    Some((host?, networks?))
+    Some(Exception { hosts: host?, networks: networks? })
 }
 
 fn dns(root: &Table<'_>, errors: &mut Errors) -> Dns {

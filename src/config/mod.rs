@@ -22,7 +22,7 @@ mod source;
 pub mod state;
 mod workload;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub use probe::{Probe, ProbeError};
 pub use shipped::{ALLOWLISTS, DEFAULT};
 
 use crate::identity::Workloads;
-use crate::policy::AddressRules;
+use crate::policy::{AddressRules, Exception};
 use crate::redact::Redactor;
 
 /// A whole configuration, checked.
@@ -50,8 +50,8 @@ pub struct Config {
     pub ca: CaFiles,
     /// Who may ask, and for what.
     pub workloads: Workloads,
-    /// Exceptions to the refusal of special-use addresses.
-    pub addresses: AddressRules,
+    /// Exceptions to the refusal of special-use addresses; see [`Config::address_rules`].
+    pub address_exceptions: Vec<Exception>,
     /// Which DNS servers are asked.
     pub dns: Dns,
     /// PEM files with further roots for origins; each holds a certificate.
@@ -66,6 +66,14 @@ pub struct Config {
     pub allowlists: Vec<Arc<LoadedList>>,
     /// Every file and folder read: what a reload watches. Empty for the embedded configuration.
     pub sources: Vec<PathBuf>,
+}
+
+impl Config {
+    /// The address rules of a proxy that listens at `listeners` on a machine with the addresses `interfaces`: only who opened the
+    /// listeners knows them.
+    pub fn address_rules(&self, listeners: Vec<SocketAddr>, interfaces: Vec<IpAddr>) -> AddressRules {
+        AddressRules::new(self.address_exceptions.clone(), listeners, interfaces)
+    }
 }
 
 /// The issuer's certificate and key, made when absent; absolute or relative to the working directory.

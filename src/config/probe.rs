@@ -121,7 +121,7 @@ fn request(method: &str, scheme: Scheme, rest: &str) -> Result<Probe, ProbeError
 }
 
 /// RFC 9110 §5.6.2.
-pub(super) fn is_token_byte(byte: u8) -> bool {
+fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

@@ -10,7 +10,7 @@ use super::closest::closest;
 use super::error::{ConfigError, Errors, Problem};
 use super::field::{Field, Table};
 use crate::identity::{Credential, Match, SecretHash, Workload, Workloads};
-use crate::policy::{Mode, Policy};
+use crate::policy::{Allowlist, Mode, Policy};
 
 const WORKLOAD: &[&str] = &["name", "match", "allow", "mode"];
 const MATCH: &[&str] = &["networks", "credential", "certificate", "kubernetes"];
@@ -37,8 +37,8 @@ fn default_workload(lists: &[Arc<LoadedList>]) -> Workload {
         IpNet::from(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)),
     ];
     let clients = Match { networks: Some(networks), credential: None };
-    let lists = lists.iter().map(|loaded| Arc::clone(&loaded.list)).collect();
-    Workload::new(Arc::from(DEFAULT_NAME), clients, Policy::new(lists, Mode::Enforce))
+    let lists: Vec<_> = lists.iter().map(|loaded| Arc::clone(&loaded.list)).collect();
+    Workload::new(Arc::from(DEFAULT_NAME), clients, Policy::new(&lists, Mode::Enforce))
 }
 
 fn workload<'a>(
@@ -53,7 +53,7 @@ fn workload<'a>(
     let clients = clients(&table, errors);
     let allowed = allowed(&table, lists, errors);
     let mode = table.read_or("mode", Mode::Enforce, errors, |mode| mode.one_of(MODES, &[Mode::Enforce, Mode::Observe]));
-    Some(Workload::new(Arc::from(name?), clients?, Policy::new(allowed, mode)))
+    Some(Workload::new(Arc::from(name?), clients?, Policy::new(&allowed, mode)))
 }
 
 fn unique_name<'a>(field: &Field<'a>, names: &mut Vec<(&'a str, String)>) -> Result<&'a str, ConfigError> {
@@ -76,20 +76,20 @@ pub(super) fn plain_name<'a>(field: &Field<'a>) -> Result<&'a str, ConfigError> 
     Err(field.error(Problem::WrongText { found: name.to_owned(), wanted, example: "one such as github-mcp" }))
 }
 
-fn allowed(table: &Table<'_>, lists: &[Arc<LoadedList>], errors: &mut Errors) -> Vec<Arc<crate::policy::Allowlist>> {
+fn allowed(table: &Table<'_>, lists: &[Arc<LoadedList>], errors: &mut Errors) -> Vec<Arc<Allowlist>> {
     if table.require("allow", "name allowlists, or write allow: [] to permit nothing", errors).is_none() {
         return Vec::new();
     }
     let find = |item: &Field<'_>| {
         let name = item.text("an allowlist's name")?;
-        let found = lists.iter().find(|loaded| &*loaded.list.name == name);
+        let found = lists.iter().find(|loaded| &**loaded.list.name() == name);
         found.map(|loaded| Arc::clone(&loaded.list)).ok_or_else(|| item.error(unknown_list(name, lists)))
     };
     table.read_list("allow", "a list of allowlists' names, or [] to permit nothing", errors, find).unwrap_or_default()
 }
 
 fn unknown_list(name: &str, lists: &[Arc<LoadedList>]) -> Problem {
-    let names: Vec<&str> = lists.iter().map(|loaded| &*loaded.list.name).collect();
+    let names: Vec<&str> = lists.iter().map(|loaded| &**loaded.list.name()).collect();
     let known = if names.is_empty() { "there are no allowlists".to_owned() } else { format!("there are {}", names.join(", ")) };
     let closest = closest(name, names).map(str::to_owned);
     Problem::UnknownName { kind: "allowlist", found: name.to_owned(), closest, known }

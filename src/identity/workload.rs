@@ -117,7 +117,7 @@ mod tests {
     fn workload(name: &str, networks: Option<&[&str]>, token: Option<&str>) -> Workload {
         let networks = networks.map(|networks| networks.iter().map(|network| network.parse().unwrap()).collect());
         let credential = token.map(|token| Credential::new(None, SecretHash::of(token.as_bytes())));
-        Workload::new(Arc::from(name), Match { networks, credential }, Policy::new(Vec::new(), Mode::Enforce))
+        Workload::new(Arc::from(name), Match { networks, credential }, Policy::new(&[], Mode::Enforce))
     }
 
     fn workloads() -> Workloads {
