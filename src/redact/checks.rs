@@ -10,15 +10,23 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 pub(super) enum Check {
     /// Some dot-separated part of the match is base64url of a JSON object.
     Jwt,
+    /// Somewhere base64 stands as densely as in a key and not as in prose.
+    Pem,
 }
 
 impl Check {
     pub(super) fn holds(self, text: &[u8]) -> bool {
         match self {
             Self::Jwt => text.split(|byte| *byte == b'.').any(is_json_object),
+            Self::Pem => text
+                .split(|byte| !matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' | b'='))
+                .any(|run| run.len() >= DENSE),
         }
     }
 }
+
+/// Longer than the words of prose, shorter than a line of PEM.
+const DENSE: usize = 24;
 
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,

@@ -9,7 +9,7 @@
 //! leftmost wins, then the longest, then the rule that stands first. A secret that outgrows its window is replaced
 //! to the window's end and on for as long as the rule's automaton stays alive.
 //!
-//! A file a step: `rules` (the TOML packs), `automaton` (one rule's expression), `prefilter` (where a secret could
+//! A file a step: `pack` and `rules` (the TOML packs), `automaton` (one rule's expression), `prefilter` (where a secret could
 //! begin at all), `checks` (what a match must satisfy besides), `scanner` (decides), `stream` (holds back what is
 //! undecided), `replacement`, `findings`.
 //!
@@ -19,19 +19,24 @@
 
 mod automaton;
 mod checks;
+mod examples;
 mod findings;
+mod pack;
 mod prefilter;
 mod replacement;
 mod rules;
 mod scanner;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use examples::ExampleFailure;
 pub use findings::{Finding, Fingerprint, FingerprintKey};
 pub use replacement::{Replacement, ReplacementError, Template};
-pub use rules::{ExampleFailure, Rule, RuleError, RuleIndex, Rules};
+pub use rules::{Rule, RuleError, RuleIndex, Rules};
 pub use stream::Stream;
 
 use findings::Tally;

@@ -109,14 +109,18 @@ impl Filler {
                 } else {
                     Escape::No
                 };
-                let cycle = letters(hidden).iter().cycle();
-                let mut filler = Self {
-                    style: Style::Letters { cycle, escape },
-                };
+                let mut filler = Self::letters(hidden, escape);
                 let mut with = public.to_vec();
                 filler.go_on(hidden, &mut with);
                 (filler, with)
             }
+        }
+    }
+
+    fn letters(hidden: &[u8], escape: Escape) -> Self {
+        let cycle = letters(hidden).iter().cycle();
+        Self {
+            style: Style::Letters { cycle, escape },
         }
     }
 
@@ -158,7 +162,7 @@ impl Filler {
 
 /// `REDACTED` as the alphabet of `hidden` has it. Nines stay a number wherever digits were one.
 fn letters(hidden: &[u8]) -> &'static [u8] {
-    if hidden.iter().all(u8::is_ascii_digit) {
+    if !hidden.is_empty() && hidden.iter().all(u8::is_ascii_digit) {
         return b"9";
     }
     let upper = hidden.iter().any(u8::is_ascii_uppercase);
@@ -168,6 +172,14 @@ fn letters(hidden: &[u8]) -> &'static [u8] {
     } else {
         b"REDACTED"
     }
+}
+
+/// Whether `hidden` is what a replacement of the same length leaves behind.
+pub(super) fn is_filled(hidden: &[u8]) -> bool {
+    let mut filler = Filler::letters(hidden, Escape::No);
+    let mut filled = Vec::with_capacity(hidden.len());
+    filler.go_on(hidden, &mut filled);
+    hidden.len() > 1 && filled == hidden
 }
 
 #[cfg(test)]

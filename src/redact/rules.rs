@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::automaton::Automaton;
-use super::checks::{Check, entropy};
+use super::checks::entropy;
+use super::pack::{Entry, Pack};
 use super::prefilter::Prefilter;
+use super::replacement::is_filled;
 
 /// How far a match is followed, in bytes, unless the rule says otherwise.
 const WINDOW: usize = 4 * 1024;
@@ -14,8 +14,6 @@ const WINDOW: usize = 4 * 1024;
 const WINDOW_MAX: usize = 16 * 1024;
 /// How many rules there may be.
 const RULES_MAX: usize = 4096;
-/// Stands between the halves of an example token, so that no scanner takes the pack for a leak. Dropped on reading.
-const SEAM: &str = "<>";
 
 /// Where a rule stands among its [`Rules`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,17 +36,6 @@ pub struct Rule {
     id: Arc<str>,
     entry: Entry,
     automaton: Automaton,
-}
-
-/// An example that the rules don't treat as their pack says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExampleFailure {
-    /// The rule whose example it is.
-    pub rule: Arc<str>,
-    /// Its number among the rule's examples or counter-examples, from 1.
-    pub number: usize,
-    /// True when it should have been found, false when it should not.
-    pub expected: bool,
 }
 
 /// Why a pack of rules is not taken.
@@ -101,62 +88,6 @@ pub enum RuleError {
         /// What to do instead.
         remedy: &'static str,
     },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Pack {
-    #[serde(default, rename = "title")]
-    _title: String,
-    #[serde(default, rename = "description")]
-    _description: String,
-    #[serde(default, rename = "minVersion")]
-    _min_version: String,
-    extend: Option<toml::Value>,
-    allowlist: Option<toml::Value>,
-    allowlists: Option<toml::Value>,
-    #[serde(default)]
-    rules: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Entry {
-    id: String,
-    #[serde(default)]
-    description: String,
-    regex: Option<String>,
-    #[serde(default)]
-    secret_group: usize,
-    #[serde(default)]
-    entropy: f64,
-    #[serde(default, rename = "keywords")]
-    _keywords: Vec<String>,
-    #[serde(default)]
-    tags: Vec<String>,
-    path: Option<toml::Value>,
-    allowlist: Option<toml::Value>,
-    allowlists: Option<toml::Value>,
-    required: Option<toml::Value>,
-    #[serde(default)]
-    prefix: Vec<String>,
-    #[serde(default)]
-    audience: Audience,
-    check: Option<Check>,
-    window: Option<usize>,
-    #[serde(default)]
-    examples: Vec<String>,
-    #[serde(default, alias = "counter_examples")]
-    counter_examples: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Audience {
-    #[serde(default)]
-    hosts: Vec<String>,
-    #[serde(default)]
-    headers: Vec<String>,
 }
 
 impl Rules {
@@ -289,7 +220,7 @@ fn refuse_unusable(
 }
 
 impl Rule {
-    fn compile(origin: &str, mut entry: Entry) -> Result<Self, RuleError> {
+    fn compile(origin: &str, entry: Entry) -> Result<Self, RuleError> {
         let window = entry.window.unwrap_or(WINDOW);
         let keys = [
             ("id", entry.id.is_empty(), "give the rule a name"),
@@ -333,9 +264,6 @@ impl Rule {
             "the expression has no group of that number",
         )];
         refuse_unusable(origin, &entry.id, &key)?;
-        for example in entry.examples.iter_mut().chain(&mut entry.counter_examples) {
-            *example = example.replace(SEAM, "");
-        }
         Ok(Self {
             id: entry.id.as_str().into(),
             entry,
@@ -366,6 +294,16 @@ impl Rule {
     /// Names of the headers, in lower case, in which it is at home there.
     pub fn audience_headers(&self) -> &[String] {
         &self.entry.audience.headers
+    }
+
+    /// Names of the query keys in whose values it is at home there.
+    pub fn audience_queries(&self) -> &[String] {
+        &self.entry.audience.queries
+    }
+
+    /// Whether it is at home in the path of requests there, as a webhook's secret is.
+    pub fn audience_path(&self) -> bool {
+        self.entry.audience.path
     }
 
     /// Its tags.
@@ -407,9 +345,13 @@ impl Rule {
             .unwrap_or(0)
     }
 
-    /// Whether `secret` satisfies what the rule asks besides its expression.
+    /// Whether `secret` satisfies what the rule asks besides its expression, and isn't a replacement already.
     pub(super) fn passes(&self, secret: &[u8]) -> bool {
-        (self.entry.entropy <= 0.0 || entropy(secret) > self.entry.entropy)
+        let (_, hidden) = secret
+            .split_at_checked(self.public_prefix(secret))
+            .unwrap_or((b"", secret));
+        !is_filled(hidden)
+            && (self.entry.entropy <= 0.0 || entropy(hidden) > self.entry.entropy)
             && self.entry.check.is_none_or(|check| check.holds(secret))
     }
 }

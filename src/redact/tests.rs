@@ -1,0 +1,438 @@
+//! What holds for the redactor as a whole: the shipped rules find what they say, any cut gives the same output,
+//! clean bytes are not copied, and hostile bytes cost little.
+
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+
+static REDACTOR: LazyLock<Redactor> = LazyLock::new(|| with(Replacement::SameLength));
+
+fn with(replacement: Replacement) -> Redactor {
+    static RULES: LazyLock<Arc<Rules>> = LazyLock::new(|| Arc::new(Rules::builtin().unwrap()));
+    Redactor::new(
+        Arc::clone(&RULES),
+        replacement,
+        FingerprintKey::new(&[7; 32]),
+    )
+}
+
+fn example(rule: &str) -> &'static str {
+    &REDACTOR.rules().named(rule).unwrap().examples()[0]
+}
+
+/// Redacts `text` in one piece.
+fn whole(redactor: &Redactor, text: &[u8]) -> (Vec<u8>, Vec<Finding>) {
+    redactor
+        .value(text, &|_| false)
+        .unwrap_or_else(|| (text.to_vec(), Vec::new()))
+}
+
+/// Redacts `text` in pieces, of which `cuts` are the lengths over and over. Every released prefix must be one of
+/// `expected`, so that nothing is released which the whole text's redaction would hide.
+#[track_caller]
+fn check_cut(redactor: &Redactor, text: &[u8], cuts: &[usize], expected: &(Vec<u8>, Vec<Finding>)) {
+    let mut stream = redactor.stream();
+    let mut released = Vec::new();
+    let mut rest = text;
+    let mut out = Vec::new();
+    for cut in cuts.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (piece, after) = rest.split_at((*cut).min(rest.len()));
+        rest = after;
+        stream.push(Bytes::copy_from_slice(piece), &mut out);
+        released.extend(out.drain(..).flatten());
+        assert!(
+            expected.0.starts_with(&released),
+            "cuts {cuts:?}: released something else"
+        );
+        assert!(
+            text.len() - rest.len() <= released.len() + 16 * 1024 + 16
+                || !matches!(redactor.settings.replacement, Replacement::SameLength),
+            "held too much"
+        );
+    }
+    stream.flush(&mut out);
+    released.extend(out.drain(..).flatten());
+    assert_eq!(
+        String::from_utf8_lossy(&released),
+        String::from_utf8_lossy(&expected.0),
+        "cuts {cuts:?}"
+    );
+    assert_eq!(stream.findings(), expected.1, "cuts {cuts:?}");
+}
+
+#[track_caller]
+fn check_all_cuts(text: &[u8]) {
+    for replacement in [Replacement::SameLength, "[{rule}]".parse().unwrap()] {
+        let redactor = with(replacement);
+        let expected = whole(&redactor, text);
+        for size in (1..20).chain([63, 64, 65, 127, 129, 4095, 4096, 4097, 70_000]) {
+            check_cut(&redactor, text, &[size], &expected);
+        }
+    }
+}
+
+#[test]
+fn the_shipped_rules_treat_their_examples_as_they_say() {
+    assert_eq!(REDACTOR.check_examples(), []);
+}
+
+#[test]
+fn the_shipped_rules_are_complete() {
+    assert!(REDACTOR.rules().len() >= 45);
+    for rule in REDACTOR.rules().iter() {
+        assert!(!rule.examples().is_empty(), "{} has no example", rule.id());
+        assert!(
+            !rule.counter_examples().is_empty(),
+            "{} has no counter-example",
+            rule.id()
+        );
+        assert!(
+            !rule.description().is_empty(),
+            "{} has no description",
+            rule.id()
+        );
+        let somewhere = !rule.audience_headers().is_empty()
+            || !rule.audience_queries().is_empty()
+            || rule.audience_path();
+        assert_eq!(
+            somewhere,
+            !rule.audience_hosts().is_empty(),
+            "{}: an audience is hosts and slots",
+            rule.id()
+        );
+        assert!(
+            rule.audience_headers()
+                .iter()
+                .all(|name| *name == name.to_lowercase())
+        );
+    }
+}
+
+#[test]
+fn every_example_is_found_wherever_it_stands_and_keeps_its_length() {
+    for rule in REDACTOR.rules().iter() {
+        for example in rule.examples() {
+            let escaped = serde_json::to_string(example).unwrap();
+            for text in [
+                format!("{example}\n"),
+                format!("a={example}&b=1"),
+                format!("{{\"a\":{escaped},\"b\":[1]}}"),
+                format!("<a>{example}</a>, "),
+                format!("prose before ({example}) and after"),
+            ] {
+                let (redacted, findings) = whole(&REDACTOR, text.as_bytes());
+                assert_eq!(redacted.len(), text.len(), "{}", rule.id());
+                assert!(
+                    findings.iter().any(|finding| &*finding.rule == rule.id()),
+                    "{} in {text}",
+                    rule.id()
+                );
+                let again = REDACTOR.value(&redacted, &|_| false);
+                assert!(
+                    again.is_none(),
+                    "{}: {again:?} found in its own replacement",
+                    rule.id()
+                );
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn check_redacted(text: &str, expected: &str) {
+    let (redacted, _) = whole(&REDACTOR, text.as_bytes());
+    assert_eq!(String::from_utf8(redacted).unwrap(), expected);
+}
+
+#[test]
+fn a_token_glued_to_other_letters_is_found() {
+    let token = example("github-pat");
+    let hidden = "ghp_REDACTEDREDACTEDREDACTEDREDACTEDREDA";
+    check_redacted(&format!("x{token}"), &format!("x{hidden}"));
+    check_redacted(&format!("xyz_{token}A"), &format!("xyz_{hidden}A"));
+    check_redacted(
+        &format!("ghp_ghp_{token}{token}"),
+        &format!("ghp_ghp_{hidden}{hidden}"),
+    );
+}
+
+#[test]
+fn a_url_loses_its_password_only() {
+    check_redacted(
+        "postgres://app:hunter2@db/app",
+        "postgres://app:redacte@db/app",
+    );
+    check_redacted("x https://u:a:b:c@h/ y", "x https://u:redac@h/ y");
+    check_redacted("http://a:1@h http://b:x@h", "http://a:9@h http://b:r@h");
+}
+
+#[test]
+fn a_private_key_keeps_its_lines() {
+    let key = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC";
+    check_redacted(
+        &format!("-----BEGIN PRIVATE KEY-----\n{key}\n{key}\n-----END PRIVATE KEY-----\n"),
+        "-----BEGIN PRIVATE KEY-----\nREDACTEDREDACTEDREDACTEDREDACTED\nREDACTEDREDACTEDREDACTEDREDACTED\n\
+         -----END PRIVATE KEY-----\n",
+    );
+    check_redacted(
+        &format!(r#"{{"k":"-----BEGIN PRIVATE KEY-----\\n{key}\\n"}}"#),
+        r#"{"k":"-----BEGIN PRIVATE KEY-----\\nREDACTEDREDACTEDREDACTEDREDACTED\\n"}"#,
+    );
+}
+
+#[test]
+fn a_secret_that_never_ends_is_replaced_to_its_end() {
+    let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n".repeat(2000);
+    let pem =
+        format!("-----BEGIN PRIVATE KEY-----\n{body}-----END PRIVATE KEY-----\nclean text follows");
+    let (redacted, findings) = whole(&REDACTOR, pem.as_bytes());
+    let redacted = String::from_utf8(redacted).unwrap();
+    assert_eq!(redacted.len(), pem.len());
+    assert!(!redacted.contains("MIIE"));
+    assert!(redacted.ends_with("\n-----END PRIVATE KEY-----\nclean text follows"));
+    assert_eq!(findings.len(), 1);
+    let token = format!("sk-proj-{} {}", "aB3dE5fG".repeat(3000), "and clean text");
+    let (redacted, _) = whole(&REDACTOR, token.as_bytes());
+    let redacted = String::from_utf8(redacted).unwrap();
+    assert!(!redacted.contains("aB3"));
+    assert!(redacted.ends_with("REDACTED and clean text"));
+    check_all_cuts(pem.as_bytes());
+    check_all_cuts(token.as_bytes());
+}
+
+#[test]
+fn every_cut_of_every_example_gives_the_same_output() {
+    let text: String = REDACTOR
+        .rules()
+        .iter()
+        .flat_map(|rule| rule.examples().iter().chain(rule.counter_examples()))
+        .fold(String::new(), |all, example| all + example + "\u{e9} ");
+    check_all_cuts(text.as_bytes());
+}
+
+#[test]
+fn clean_pieces_pass_without_a_copy() {
+    let chunk = Bytes::from_static(
+        br#"{"message": "nothing to see", "id": "0f3a9c5d7b1e2f4a6c8d", "n": [1, 2, 3]}"#,
+    );
+    let mut stream = REDACTOR.stream();
+    for _ in 0..3 {
+        let mut out = Vec::new();
+        stream.push(chunk.clone(), &mut out);
+        assert_eq!(out, [chunk.clone()]);
+        assert_eq!(out[0].as_ptr(), chunk.as_ptr());
+    }
+    let mut out = Vec::new();
+    stream.flush(&mut out);
+    assert!(out.is_empty() && stream.findings().is_empty());
+}
+
+#[test]
+fn a_clean_value_is_none() {
+    assert!(REDACTOR.value(b"Bearer of good news", &|_| false).is_none());
+    assert!(REDACTOR.value(b"", &|_| false).is_none());
+}
+
+#[test]
+fn a_secret_at_home_stays_and_another_inside_it_does_not() {
+    let jwt = example("jwt");
+    let home = |rule: &Rule| rule.id() == "jwt";
+    assert!(REDACTOR.value(jwt.as_bytes(), &home).is_none());
+    let (head, _) = jwt.rsplit_once('.').unwrap();
+    let text = format!("Bearer {head}.{}", example("github-pat"));
+    let (_, findings) = REDACTOR.value(text.as_bytes(), &home).unwrap();
+    assert_eq!(&*findings[0].rule, "github-pat");
+}
+
+#[test]
+fn a_message_ends_where_it_is_flushed() {
+    let (one, other) = example("github-pat").split_at(10);
+    let mut stream = REDACTOR.stream();
+    let mut out = Vec::new();
+    stream.push(Bytes::from_static(one.as_bytes()), &mut out);
+    assert!(out.is_empty());
+    stream.flush(&mut out);
+    stream.push(Bytes::from_static(other.as_bytes()), &mut out);
+    stream.flush(&mut out);
+    assert_eq!(out.concat(), example("github-pat").as_bytes());
+    assert!(stream.findings().is_empty());
+}
+
+#[test]
+fn findings_are_counted_by_secret() {
+    let one = example("github-pat");
+    let text = format!("{one} {one} {}", example("jwt"));
+    let (_, findings) = whole(&REDACTOR, text.as_bytes());
+    let counts: Vec<_> = findings
+        .iter()
+        .map(|finding| (&*finding.rule, finding.count))
+        .collect();
+    assert_eq!(counts, [("github-pat", 2), ("jwt", 1)]);
+}
+
+/// Hostile texts: a beginning again and again.
+fn floods() -> Vec<Vec<u8>> {
+    let beginnings = [
+        "ghp_",
+        "ghp_ghp",
+        "://",
+        "://a:",
+        "-----BEGIN ",
+        "-----BEGIN PRIVATE KEY-----",
+        "eyJ",
+        ".eyJ",
+        "AKIA",
+        "EAAA",
+        "AIza",
+        "xoxb-",
+        "sk-",
+        "sk-ant-api03-",
+        "SG.",
+        "glc_",
+        "SecretAccessKey",
+        "SecretAccessKey=",
+        "AccountKey=",
+        ":AA",
+        "8Q~",
+        "MTIz",
+        "1/1234567890123",
+        "sk-proj-a.",
+        "ATATT3",
+        "hooks.slack.com/services/",
+        "postgres://",
+        "\\",
+        "sntrys_eyJ",
+        "://a:b\\",
+        "-----BEGIN A",
+        "access_token$",
+        "dp.pt.",
+        "ya29.",
+        "sk_live_a",
+        "[?sig=",
+        "key-",
+        "github_pat_",
+    ];
+    beginnings
+        .iter()
+        .map(|text| text.repeat(40_000 / text.len()).into_bytes())
+        .collect()
+}
+
+#[test]
+fn floods_take_a_bounded_number_of_steps_and_any_cut_gives_the_same() {
+    for text in floods() {
+        let name = String::from_utf8_lossy(&text[..text.len().min(24)]).into_owned();
+        let mut stream = REDACTOR.stream();
+        let mut out = Vec::new();
+        stream.push(Bytes::from(text.clone()), &mut out);
+        stream.flush(&mut out);
+        let steps = stream.steps();
+        assert!(steps <= 20 * text.len() as u64, "{name}: {steps} steps");
+        let expected = whole(&REDACTOR, &text);
+        for cuts in [&[1][..], &[17, 4000, 3]] {
+            check_cut(&REDACTOR, &text, cuts, &expected);
+        }
+    }
+}
+
+#[test]
+fn used_up_steps_end_in_replacement_and_never_in_passing() {
+    let pack = r"
+        [[rules]]
+        id = 'slow'
+        regex = 'abc[a-z]{10,}=[a-z]{10,}'";
+    let rules = Arc::new(Rules::compile(&[("test", pack)]).unwrap());
+    let redactor = Redactor::new(
+        rules,
+        Replacement::SameLength,
+        FingerprintKey::new(&[0; 32]),
+    );
+    let flood = "abc".repeat(40_000);
+    let mut stream = redactor.stream();
+    let mut out = Vec::new();
+    stream.push(Bytes::from(flood.clone()), &mut out);
+    stream.flush(&mut out);
+    assert!(stream.steps() <= 40 * flood.len() as u64);
+    let expected = whole(&redactor, flood.as_bytes());
+    assert!(!expected.1.is_empty());
+    for cuts in [&[1][..], &[5000], &[17, 4000, 3]] {
+        check_cut(&redactor, flood.as_bytes(), cuts, &expected);
+    }
+}
+
+/// Texts in which the interesting is dense: examples, halves of examples, beginnings, separators, noise.
+fn texts() -> impl Strategy<Value = Vec<u8>> {
+    let examples: Vec<String> = REDACTOR
+        .rules()
+        .iter()
+        .flat_map(|rule| {
+            rule.examples()
+                .iter()
+                .chain(rule.counter_examples())
+                .cloned()
+        })
+        .collect();
+    let beginnings = [
+        "ghp_",
+        "://",
+        "-----BEGIN ",
+        "eyJ",
+        ".eyJ",
+        "sk-",
+        ":AA",
+        "@",
+        "\\n",
+        "SecretAccessKey\":\"",
+    ];
+    let piece = prop_oneof![
+        4 => (proptest::sample::select(examples), any::<proptest::sample::Index>()).prop_map(|(text, end)| {
+            let end = end.index(text.len() * 2).min(text.len());
+            text.as_bytes()[..end].to_vec()
+        }),
+        2 => proptest::sample::select(beginnings.to_vec()).prop_map(|text| text.as_bytes().to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 0..40),
+        1 => "[ \"\\\\,:a-zA-Z0-9_./+-]{0,40}".prop_map(String::into_bytes),
+        1 => (0_usize..6000).prop_map(|length| vec![b'A'; length]),
+    ];
+    proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_cut_gives_the_same(text in texts(), cuts in proptest::collection::vec(1_usize..300, 1..20)) {
+        let expected = whole(&REDACTOR, &text);
+        prop_assert_eq!(expected.0.len(), text.len());
+        check_cut(&REDACTOR, &text, &cuts, &expected);
+        check_cut(&REDACTOR, &text, &[1], &expected);
+    }
+
+    #[test]
+    fn clean_bytes_stay_as_they_are(text in "[ \\n\"{}:,a-z0-9-]{0,2000}") {
+        let (redacted, findings) = whole(&REDACTOR, text.as_bytes());
+        if findings.is_empty() {
+            prop_assert_eq!(redacted, text.into_bytes());
+        }
+    }
+
+    #[test]
+    fn valid_json_stays_valid(text in texts(), depth in 0_usize..3) {
+        let mut json = serde_json::json!({"a": String::from_utf8_lossy(&text), "n": 12_345_678_901_234_u64});
+        for _ in 0..depth {
+            json = serde_json::json!({"nested": json.to_string()});
+        }
+        let (redacted, _) = whole(&REDACTOR, json.to_string().as_bytes());
+        let mut parsed: serde_json::Value = serde_json::from_slice(&redacted).unwrap();
+        for _ in 0..depth {
+            parsed = serde_json::from_str(parsed["nested"].as_str().unwrap()).unwrap();
+        }
+        prop_assert!(parsed["a"].is_string());
+    }
+}
