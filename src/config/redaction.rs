@@ -1,0 +1,132 @@
+//! The `redaction` key: rules, replacement and surfaces.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::closest::closest;
+use super::error::{ConfigError, Errors, Position, Problem};
+use super::field::{Field, Table};
+use super::load::Reading;
+use super::{SurfaceMode, Surfaces};
+use crate::redact::{Replacement, RuleError, Rules};
+
+const KEYS: &[&str] = &["rules", "replacement", "surfaces", "known_secrets"];
+const SURFACES: &[&str] = &["body", "header", "url", "websocket"];
+const MODES: &[&str] = &["redact", "block", "alert", "off"];
+const MODE_VALUES: &[SurfaceMode] = &[SurfaceMode::Redact, SurfaceMode::Block, SurfaceMode::Alert, SurfaceMode::Off];
+const BUILTIN: &str = "builtin";
+const SAME_LENGTH: &[&str] = &["same_length"];
+
+/// What `redaction` says; the redactor is made of it when nothing else is wrong.
+#[derive(Debug)]
+pub(super) struct Parts {
+    /// `None` after an error.
+    pub(super) rules: Option<Arc<Rules>>,
+    pub(super) replacement: Replacement,
+    pub(super) surfaces: Surfaces,
+}
+
+/// A rule pack: the name that its errors carry, and its text.
+struct Pack {
+    origin: String,
+    text: String,
+}
+
+pub(super) fn read(root: &Table<'_>, reading: &mut Reading) -> Parts {
+    let Some(field) = root.get("redaction") else {
+        let rules = compile(&[builtin()], root.field(), &mut reading.errors);
+        return Parts { rules, replacement: Replacement::SameLength, surfaces: Surfaces::default() };
+    };
+    let table = field.table(KEYS, &mut reading.errors);
+    refuse_known_secrets(&table, &mut reading.errors);
+    let replacement = table.read_or("replacement", Replacement::SameLength, &mut reading.errors, replacement);
+    let surfaces = table.get("surfaces").map(|field| surfaces(&field, &mut reading.errors)).unwrap_or_default();
+    Parts { rules: rules(&table, reading), replacement, surfaces }
+}
+
+fn rules(table: &Table<'_>, reading: &mut Reading) -> Option<Arc<Rules>> {
+    let Some(field) = table.get("rules") else {
+        return compile(&[builtin()], table.field(), &mut reading.errors);
+    };
+    let items = reading.errors.keep(field.list("a list such as [builtin]"))?;
+    if items.is_empty() {
+        let remedy = "write [builtin]; to switch redaction off, say so under surfaces";
+        reading.errors.add(field.error(Problem::EmptyList { remedy }));
+    }
+    let packs: Option<Vec<Pack>> = items.iter().map(|item| pack(item, reading)).collect();
+    compile(&packs?, &field, &mut reading.errors)
+}
+
+fn builtin() -> Pack {
+    Pack { origin: BUILTIN.to_owned(), text: Rules::BUILTIN_TOML.to_owned() }
+}
+
+fn pack(field: &Field<'_>, reading: &mut Reading) -> Option<Pack> {
+    let name = reading.errors.keep(field.text("builtin, or a file in the gitleaks rule format"))?;
+    if name == BUILTIN {
+        return Some(builtin());
+    }
+    let path: PathBuf = reading.beside_configuration(name);
+    let text = reading.text(&path, field)?;
+    Some(Pack { origin: path.display().to_string(), text })
+}
+
+fn compile(packs: &[Pack], field: &Field<'_>, errors: &mut Errors) -> Option<Arc<Rules>> {
+    if packs.is_empty() {
+        return None;
+    }
+    let texts: Vec<(&str, &str)> = packs.iter().map(|pack| (pack.origin.as_str(), pack.text.as_str())).collect();
+    match Rules::compile(&texts) {
+        Ok(rules) => Some(Arc::new(rules)),
+        Err(error) => {
+            errors.add(rules_error(&error, packs, field));
+            None
+        }
+    }
+}
+
+/// Not TOML: at its place in the rules file. Anything else: at the key that lists the files.
+fn rules_error(error: &RuleError, packs: &[Pack], field: &Field<'_>) -> ConfigError {
+    let RuleError::Parse { origin, source } = error else {
+        return field.error(Problem::Rules(error.to_string()));
+    };
+    let pack = packs.iter().find(|pack| pack.origin == *origin);
+    let before = pack.zip(source.span()).and_then(|(pack, span)| pack.text.get(..span.start));
+    ConfigError {
+        file: Arc::from(origin.as_str()),
+        position: before.map(end_of),
+        key: String::new(),
+        problem: Problem::Rules(source.message().to_owned()),
+    }
+}
+
+fn end_of(text: &str) -> Position {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX).saturating_add(1);
+    let line = text.rsplit('\n').next().unwrap_or_default();
+    Position { line: count(text.matches('\n').count()), column: count(line.chars().count()) }
+}
+
+fn replacement(field: &Field<'_>) -> Result<Replacement, ConfigError> {
+    let text = field.text("same_length, or a template such as \"[redacted:{rule}]\"")?;
+    // A slip in the one fixed word would be taken for a template.
+    let near = closest(text, SAME_LENGTH.iter().copied());
+    if near.is_some_and(|word| word != text) {
+        return Err(field.error(Problem::NotOneOf { found: text.to_owned(), closest: near, choices: SAME_LENGTH }));
+    }
+    text.parse().map_err(|error: crate::redact::ReplacementError| field.error(Problem::Rules(error.to_string())))
+}
+
+fn surfaces(field: &Field<'_>, errors: &mut Errors) -> Surfaces {
+    let table = field.table(SURFACES, errors);
+    let mut mode = |key| table.read_or(key, SurfaceMode::Redact, errors, |mode| mode.one_of(MODES, MODE_VALUES));
+    Surfaces { body: mode("body"), header: mode("header"), url: mode("url"), websocket: mode("websocket") }
+}
+
+/// A list of files that nobody reads would look like protection.
+fn refuse_known_secrets(table: &Table<'_>, errors: &mut Errors) {
+    let Some(field) = table.get("known_secrets") else { return };
+    let files = errors.keep(field.list("[]")).unwrap_or_default();
+    if !files.is_empty() {
+        errors.add(field.error(Problem::NotInThisRelease { feature: "looking for the values of given files" }));
+    }
+}

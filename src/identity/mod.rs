@@ -1,0 +1,9 @@
+//! Who is asking: the workload whose policy applies to a client, found by its network and its proxy credential.
+//!
+//! Not here: the refusal itself. A client that is nobody is told so by the caller, with 403 or 407.
+
+mod credential;
+mod workload;
+
+pub use credential::{Credential, SecretHash};
+pub use workload::{Identified, Match, Workload, Workloads};

@@ -1,0 +1,195 @@
+//! Workloads, and the look-up of one by what its client shows.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use subtle::Choice;
+
+use super::credential::{Credential, Presented};
+use crate::policy::Policy;
+
+/// What a client must show to be a workload's: each part that is there must hold.
+#[derive(Debug, Clone)]
+pub struct Match {
+    /// Any one of these networks; `None` when the network doesn't matter.
+    pub networks: Option<Vec<IpNet>>,
+    /// The credential; `None` when none is asked for.
+    pub credential: Option<Credential>,
+}
+
+impl Match {
+    fn has(&self, peer: IpAddr) -> bool {
+        self.networks.as_ref().is_none_or(|networks| networks.iter().any(|network| network.contains(&peer)))
+    }
+}
+
+/// A workload: who its clients are and what they may reach.
+pub struct Workload {
+    /// The name in records and metrics.
+    pub name: Arc<str>,
+    /// What its clients may reach.
+    pub policy: Policy,
+    clients: Match,
+}
+
+impl Workload {
+    /// A workload of the clients that `clients` describes.
+    pub fn new(name: Arc<str>, clients: Match, policy: Policy) -> Self {
+        Self { name, policy, clients }
+    }
+}
+
+impl fmt::Debug for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workload").field("name", &self.name).field("clients", &self.clients).finish_non_exhaustive()
+    }
+}
+
+/// Who a client is.
+#[derive(Debug)]
+pub enum Identified {
+    /// The first workload that matches.
+    Workload(Arc<Workload>),
+    /// A workload of the client's network asks for a credential and none was sent.
+    CredentialRequired,
+    /// A workload of the client's network asks for a credential and another was sent, or one that is malformed.
+    CredentialWrong,
+    /// Nobody's client.
+    Unknown,
+}
+
+/// All workloads in the configuration's order. With none, every client is unknown.
+#[derive(Debug, Default)]
+pub struct Workloads(Vec<Arc<Workload>>);
+
+impl Workloads {
+    /// Workloads in the order in which they are tried.
+    pub fn new(workloads: Vec<Workload>) -> Self {
+        Self(workloads.into_iter().map(Arc::new).collect())
+    }
+
+    /// The workloads in the order in which they are tried.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Workload>> {
+        self.0.iter()
+    }
+
+    /// The first workload that matches the client's address and the value of its `Proxy-Authorization`.
+    ///
+    /// Every credential of the client's network is compared, in constant time, also after one matched.
+    pub fn identify(&self, peer: IpAddr, proxy_authorization: Option<&[u8]>) -> Identified {
+        // A listener for both families shows an IPv4 client as ::ffff:a.b.c.d.
+        let peer = peer.to_canonical();
+        let presented = proxy_authorization.and_then(Presented::parse);
+        let mut found = None;
+        let mut credential_wanted = false;
+        for workload in self.0.iter().filter(|workload| workload.clients.has(peer)) {
+            credential_wanted |= workload.clients.credential.is_some();
+            let accepted = accepts(workload, presented.as_ref());
+            if bool::from(accepted) && found.is_none() {
+                found = Some(Arc::clone(workload));
+            }
+        }
+        match found {
+            Some(workload) => Identified::Workload(workload),
+            None if !credential_wanted => Identified::Unknown,
+            None if proxy_authorization.is_none() => Identified::CredentialRequired,
+            None => Identified::CredentialWrong,
+        }
+    }
+}
+
+fn accepts(workload: &Workload, presented: Option<&Presented>) -> Choice {
+    match (&workload.clients.credential, presented) {
+        (None, _) => Choice::from(1),
+        (Some(credential), Some(presented)) => credential.accepts(presented),
+        (Some(_), None) => Choice::from(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SecretHash;
+    use super::*;
+    use crate::policy::Mode;
+
+    fn workload(name: &str, networks: Option<&[&str]>, token: Option<&str>) -> Workload {
+        let networks = networks.map(|networks| networks.iter().map(|network| network.parse().unwrap()).collect());
+        let credential = token.map(|token| Credential::new(None, SecretHash::of(token.as_bytes())));
+        Workload::new(Arc::from(name), Match { networks, credential }, Policy::new(&[], Mode::Enforce))
+    }
+
+    fn workloads() -> Workloads {
+        Workloads::new(vec![
+            workload("both", Some(&["10.0.0.0/8"]), Some("token-both")),
+            workload("network", Some(&["10.1.0.0/16", "2001:db8::/32"]), None),
+            workload("token", None, Some("token-alone")),
+            workload("later", Some(&["10.1.0.0/16"]), Some("token-later")),
+        ])
+    }
+
+    #[track_caller]
+    fn check(peer: &str, authorization: Option<&str>, expected: &str) {
+        let identified = workloads().identify(peer.parse().unwrap(), authorization.map(str::as_bytes));
+        let name = match identified {
+            Identified::Workload(workload) => workload.name.to_string(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(name, expected, "{peer} {authorization:?}");
+    }
+
+    #[test]
+    fn the_first_workload_wins_of_which_every_part_holds() {
+        check("10.2.0.1", Some("Bearer token-both"), "both");
+        check("10.1.0.1", Some("Bearer token-both"), "both");
+        check("10.1.0.1", None, "network");
+        check("10.1.0.1", Some("Bearer wrong"), "network");
+        check("10.1.0.1", Some("Bearer token-later"), "network");
+        check("2001:db8::1", None, "network");
+        check("192.0.2.1", Some("Bearer token-alone"), "token");
+        check("10.2.0.1", Some("Bearer token-alone"), "token");
+    }
+
+    #[test]
+    fn an_ipv4_client_of_a_dual_listener_is_an_ipv4_client() {
+        check("::ffff:10.1.0.1", None, "network");
+        check("::ffff:10.2.0.1", Some("Bearer token-both"), "both");
+    }
+
+    #[test]
+    fn a_client_that_matches_none_is_told_whether_a_credential_would_help() {
+        check("192.0.2.1", None, "CredentialRequired");
+        check("192.0.2.1", Some("Bearer token-both"), "CredentialWrong");
+        check("192.0.2.1", Some("Basic !!!"), "CredentialWrong");
+        check("192.0.2.1", Some(""), "CredentialWrong");
+    }
+
+    #[test]
+    fn without_a_workload_that_asks_for_one_a_credential_does_not_help() {
+        let workloads = Workloads::new(vec![workload("network", Some(&["10.1.0.0/16"]), None)]);
+        for authorization in [None, Some(b"Bearer x".as_slice())] {
+            let identified = workloads.identify("192.0.2.1".parse().unwrap(), authorization);
+            assert!(matches!(identified, Identified::Unknown), "{identified:?}");
+        }
+    }
+
+    #[test]
+    fn no_workloads_no_clients() {
+        let identified = Workloads::default().identify("127.0.0.1".parse().unwrap(), None);
+        assert!(matches!(identified, Identified::Unknown), "{identified:?}");
+    }
+
+    #[test]
+    fn no_networks_is_not_any_network() {
+        let workloads = Workloads::new(vec![workload("none", Some(&[]), None)]);
+        let identified = workloads.identify("127.0.0.1".parse().unwrap(), None);
+        assert!(matches!(identified, Identified::Unknown), "{identified:?}");
+    }
+
+    #[test]
+    fn debug_shows_no_hash() {
+        let shown = format!("{:?}", workload("w", None, Some("token")));
+        assert!(shown.contains("SecretHash") && !shown.contains("token"), "{shown}");
+    }
+}
