@@ -5,3 +5,6 @@
 
 #[cfg(test)]
 mod support;
+
+#[cfg(test)]
+mod scenery;
