@@ -7,4 +7,10 @@
 mod support;
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod scenery;
