@@ -123,11 +123,8 @@ async fn an_alias_does_not_hide_where_it_leads() {
 #[tokio::test]
 async fn what_was_vetted_is_dialled_even_when_the_name_moves_on() {
     // The first answer is vetted and permitted; the second, which nobody may ask for, would lead elsewhere.
-    let play = bound(&[(
-        "moving.bound.test",
-        rebinding(&[&["127.0.0.1"], &["10.0.0.1"]]),
-    )]);
-    let play = play.await;
+    let moving = rebinding(&[&["127.0.0.1"], &["10.0.0.1"]]);
+    let play = bound(&[("moving.bound.test", moving)]).await;
     ask(&play, "moving.bound.test")
         .await
         .assert_refused(403, "address.loopback");
