@@ -4,13 +4,16 @@
 //! loopback and on ports that the system picks, so tests run side by side and need no network.
 
 #[cfg(test)]
-mod support;
-
-#[cfg(test)]
 mod addresses;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod intercept;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod scenery;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tunnel;

@@ -181,13 +181,13 @@ async fn a_client_that_matches_no_workload_is_refused() {
     assert!(play.dns.questions().is_empty());
 }
 
-/// `scrypt` and the like are the configuration's affair; a SHA-256 of the whole credential is what it holds.
+/// Only those who send the token are known; the configuration holds its hash.
 async fn with_credential() -> Play {
-    let digest = sha256_hex(b"agent:s3cret");
+    let digest = sha256_hex(b"s3cret");
     Scene::open()
         .await
         .workloads(&format!(
-            "- {{name: keyed, match: {{credential: \"sha256:{digest}\"}}, allow: [test]}}"
+            "- {{name: keyed, match: {{credential: {{user: agent, sha256: \"{digest}\"}}}}, allow: [test]}}"
         ))
         .start()
         .await

@@ -1,7 +1,7 @@
 //! A client that says exactly the bytes a test wants, in the clear, inside TLS, or as HTTP/2.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -98,6 +98,17 @@ impl Wire<TcpStream> {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self::over(stream)
+    }
+
+    /// Dials from a certain loopback address, to be a certain workload.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tests' client is not Egret: it dials the proxy on loopback"
+    )]
+    pub(crate) async fn dial_from(from: Ipv4Addr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((from, 0))).unwrap();
+        Self::over(socket.connect(address).await.unwrap())
     }
 
     /// Asks the proxy for a tunnel to `target` (`host:port`); a refusal comes back as the reply.

@@ -75,10 +75,13 @@ impl Setup {
         let servers: Vec<String> = self.dns.iter().map(|at| format!("\"{at}\"")).collect();
         writeln!(yaml, "dns: {{servers: [{}]}}", servers.join(", ")).unwrap();
         writeln!(yaml, "upstream: {{roots: [{folder}/roots.pem]}}").unwrap();
-        yaml.push_str("addresses:\n  permit:\n");
-        for (host, network) in &self.permits {
-            writeln!(yaml, "    - {{host: \"{host}\", networks: [{network}]}}").unwrap();
-        }
+        let permits = self
+            .permits
+            .iter()
+            .map(|(host, network)| format!("{{host: \"{host}\", networks: [{network}]}}"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        writeln!(yaml, "addresses: {{permit: [{permits}]}}").unwrap();
         yaml.push_str(&self.sections);
         yaml
     }
