@@ -99,12 +99,12 @@ async fn a_mixed_answer_is_refused_whole() {
     let play = bound(&[("mixed.bound.test", at(&["8.8.8.8", "127.0.0.1"]))]).await;
     ask(&play, "mixed.bound.test")
         .await
-        .assert_refused(403, "address.loopback");
+        .assert_refused(403, "address.mixed");
     play.dns
         .set("mixed.bound.test", at(&["8.8.8.8", "fd00:ec2::254"]));
     ask(&play, "mixed.bound.test")
         .await
-        .assert_refused(403, "address.metadata");
+        .assert_refused(403, "address.mixed");
     play.origin.assert_untouched();
 }
 
@@ -234,7 +234,7 @@ async fn a_listed_address_is_vetted_all_the_same() {
 #[tokio::test]
 async fn the_proxy_does_not_lead_to_itself() {
     let scene = Scene::new().await;
-    // Both listeners take a port of their own choice, so every port is listed by a first start.
+    // Both listeners take a port of the system's choice, so the rule for it comes with a reload.
     let play = scene
         .allow("- {host: origin.test, schemes: [http], ports: [$PLAIN]}")
         .start()
@@ -255,11 +255,7 @@ async fn the_proxy_does_not_lead_to_itself() {
             (reply.reason() != Some("port.not_listed")).then_some(reply)
         })
         .await;
-        assert_eq!(refused.status, 403, "{refused:?}");
-        assert!(
-            refused.reason().unwrap().starts_with("address."),
-            "{refused:?}"
-        );
+        refused.assert_refused(403, "address.own");
     }
 }
 

@@ -10,7 +10,11 @@ mod clients;
 #[cfg(test)]
 mod intercept;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod redaction;
 #[cfg(test)]
 mod scenery;
 #[cfg(test)]

@@ -70,8 +70,11 @@ impl Reply {
         let problem = self.json();
         assert_eq!(problem["status"], status);
         assert_eq!(problem["reason"], code);
-        for field in ["title", "detail", "hint", "exchange"] {
+        for field in ["title", "detail", "exchange"] {
             assert!(problem[field].is_string(), "no {field} in {problem}");
+        }
+        if code.ends_with(".not_listed") {
+            assert!(problem["hint"].is_string(), "no hint in {problem}");
         }
     }
 
@@ -279,6 +282,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             while self.more().await {}
         })
         .await;
+        std::mem::take(&mut self.ahead)
+    }
+
+    /// What comes first, however much it is; empty at the end of the stream.
+    pub(crate) async fn first_bytes(&mut self) -> Vec<u8> {
+        within("the first bytes", self.more()).await;
         std::mem::take(&mut self.ahead)
     }
 

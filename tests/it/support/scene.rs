@@ -12,7 +12,7 @@ use super::egret::{Egret, Setup};
 use super::origin::Origin;
 
 /// The names under which the origin is known, and for which its certificate is good.
-pub(crate) const NAMES: [&str; 3] = ["origin.test", "other.test", "*.wild.test"];
+pub(crate) const NAMES: [&str; 4] = ["origin.test", "other.test", "*.wild.test", "api.github.com"];
 
 /// A scene that is being set.
 pub(crate) struct Scene {
