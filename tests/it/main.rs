@@ -1,1 +1,23 @@
 //! Integration tests of Egret: real TLS, real DNS, real clients.
+//!
+//! Each test starts the built binary as a child process in front of an origin and a DNS server of its own, all on
+//! loopback and on ports that the system picks, so tests run side by side and need no network.
+
+#[cfg(test)]
+mod addresses;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod intercept;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
+mod redaction;
+#[cfg(test)]
+mod scenery;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tunnel;
