@@ -211,7 +211,7 @@ fn apply_load(
         clients: row.clients,
         warm_up: row.warm_up(),
         count: row.count,
-        fresh: row.fresh,
+        fresh: row.fresh || !peer.keeps_alive(),
         seconds,
     };
     let mut client = Process::of_ours("client", &load, bed.dir())?;

@@ -122,6 +122,11 @@ impl Peer {
         }
     }
 
+    /// tinyproxy closes each connection after one request without saying so first: it gets a new one each.
+    pub(crate) fn keeps_alive(self) -> bool {
+        self != Self::Tinyproxy
+    }
+
     /// Starts the peer in a folder of its own and waits until it listens.
     pub(crate) fn start(self, bed: &Bed, form: Form) -> Result<Running, String> {
         let dir = bed.fresh_dir(self.name());
@@ -354,8 +359,9 @@ fn squid(bed: &Bed, dir: &Path, form: Form) -> Result<Running, String> {
 /// squid drops to a user of its own when root starts it, so that its database must be anyone's to write.
 fn make_database(maker: &Path, database: &Path) -> Result<(), String> {
     let made = Command::new(maker)
-        .args(["-c", "-M", "16MB", "-s"])
+        .args(["-c", "-s"])
         .arg(database)
+        .args(["-M", "16MB"])
         .output()
         .map_err(|error| format!("{}: {error}", maker.display()))?;
     if !made.status.success() {
@@ -368,7 +374,7 @@ fn make_database(maker: &Path, database: &Path) -> Result<(), String> {
     opened.map(drop).map_err(|error| format!("chmod: {error}"))
 }
 
-/// tinyproxy closes each connection after one request, so its keep-alive rows are not.
+/// A thread for each connection, and no interception.
 fn tinyproxy(bed: &Bed, dir: &Path, form: Form) -> Result<Running, String> {
     let port = free_port();
     let filter = write(dir, "filter", "^127\\.0\\.0\\.1$\n");

@@ -5,6 +5,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Shutdown};
 use std::os::fd::OwnedFd;
+use std::sync::Mutex;
 
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use serde::{Deserialize, Serialize};
@@ -59,13 +60,29 @@ fn port_of(head: &[u8]) -> Option<u16> {
     authority.rsplit_once(':')?.1.parse().ok()
 }
 
+/// A reading and a writing end.
+type Pipe = (OwnedFd, OwnedFd);
+
+/// Empty pipes of tunnels that ended: making one costs as much as moving a small request through it.
+static PIPES: Mutex<Vec<Pipe>> = Mutex::new(Vec::new());
+
 /// One direction, until its end, which is passed on.
 async fn forward(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
-    let (drain, fill) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
+    let kept = PIPES.lock().unwrap().pop();
+    let pipe = match kept {
+        Some(pipe) => pipe,
+        None => pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?,
+    };
+    pump(from, to, &pipe).await?;
+    PIPES.lock().unwrap().push(pipe);
+    socket2::SockRef::from(to).shutdown(Shutdown::Write)
+}
+
+async fn pump(from: &TcpStream, to: &TcpStream, (drain, fill): &Pipe) -> io::Result<()> {
     loop {
-        match step(from, Interest::READABLE, || moved(from, &fill, AT_ONCE)).await? {
-            0 => return socket2::SockRef::from(to).shutdown(Shutdown::Write),
-            filled => empty(&drain, to, filled).await?,
+        match step(from, Interest::READABLE, || moved(from, fill, AT_ONCE)).await? {
+            0 => return Ok(()),
+            filled => empty(drain, to, filled).await?,
         }
     }
 }
