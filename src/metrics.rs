@@ -386,7 +386,7 @@ impl WorkloadMetrics {
 
     /// Counts findings of a redaction rule. `rule` must be the name of a configured rule.
     pub fn redacted(&self, rule: &str, surface: Surface, findings: u64) {
-        self.metrics.0.redactions.series(&[&self.name, rule, surface.label()]).add(findings);
+        self.metrics.0.redactions.series(&[&self.name, rule, surface.as_str()]).add(findings);
     }
 }
 
@@ -480,7 +480,8 @@ impl LookupResult {
 }
 
 impl Surface {
-    const fn label(self) -> &'static str {
+    /// The word in records and metrics.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Body => "body",
             Self::Header => "header",

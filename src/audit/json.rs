@@ -36,6 +36,24 @@ impl<'a> Object<'a> {
         inner.close();
     }
 
+    /// A member whose value is a list of objects; left out when the list is empty.
+    pub(super) fn list<T>(&mut self, key: &'static str, items: &[T], fill: impl Fn(&T, &mut Object<'_>)) {
+        if items.is_empty() {
+            return;
+        }
+        self.key(key);
+        self.out.push(b'[');
+        for (place, item) in items.iter().enumerate() {
+            if place > 0 {
+                self.out.push(b',');
+            }
+            let mut inner = Object::open(self.out);
+            fill(item, &mut inner);
+            inner.close();
+        }
+        self.out.push(b']');
+    }
+
     /// A word of Egret's own, which needs no escapes.
     pub(super) fn word(&mut self, key: &'static str, value: impl Into<Option<&'static str>>) {
         let Some(value) = value.into() else { return };

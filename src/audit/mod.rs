@@ -10,5 +10,5 @@ mod json;
 pub mod record;
 pub mod sink;
 
-pub use record::{Client, Event, ExchangeId, Form, HttpVersion, Record, Tls, Treatment, Verdict};
+pub use record::{Client, Event, ExchangeId, Form, HttpVersion, Record, Redaction, Tls, Treatment, Verdict};
 pub use sink::{OnFailure, Slot, Trail, TrailError, Unfinished, Unwritable, Written};

@@ -1,6 +1,6 @@
 //! What one audit record holds, and how it reads as one JSON object.
 //!
-//! Pure: time, identity and sequence number come in. The record has no field yet for redactions, MCP calls, signals and the
+//! Pure: time, identity and sequence number come in. The record has no field yet for MCP calls, signals and the
 //! hash chain; it holds no text that redaction has not passed, which is for whoever fills it in to see to.
 
 use std::borrow::Cow;
@@ -150,6 +150,19 @@ pub struct Tls<'a> {
     pub alpn: Option<Cow<'a, str>>,
 }
 
+/// A secret that was found in what the client sent. Of the text itself nothing is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redaction<'a> {
+    /// The redaction rule.
+    pub rule: Cow<'a, str>,
+    /// Where it stood: `body`, `url`, `websocket`, or `header:` and the field's name. The record's key is `where`.
+    pub place: Cow<'a, str>,
+    /// How often.
+    pub count: u32,
+    /// Its keyed fingerprint, which tells two secrets apart.
+    pub fingerprint: Option<Cow<'a, str>>,
+}
+
 /// One line of the trail. `None` is "not known" and is left out of the line. Texts are borrowed where they can be: a record
 /// lives as long as it takes to write it down.
 #[derive(Clone, Debug, PartialEq)]
@@ -202,6 +215,8 @@ pub struct Record<'a> {
     pub bytes_in: Option<u64>,
     /// From the head's first byte to the end. The record's key is `duration_ms`, with microseconds as decimals.
     pub duration: Option<Duration>,
+    /// The secrets found in what the client sent.
+    pub redactions: Vec<Redaction<'a>>,
     /// The trace id of the request's `traceparent` (W3C Trace Context).
     pub trace: Option<Cow<'a, str>>,
 }
@@ -234,6 +249,7 @@ impl<'a> Record<'a> {
             bytes_out: None,
             bytes_in: None,
             duration: None,
+            redactions: Vec::new(),
             trace: None,
         }
     }
@@ -288,7 +304,17 @@ impl<'a> Record<'a> {
         object.number("bytes_in", self.bytes_in);
         let microseconds = self.duration.map(|duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
         object.thousandths("duration_ms", microseconds);
+        object.list("redactions", &self.redactions, Redaction::write_members);
         object.text("trace", self.trace.as_ref());
+    }
+}
+
+impl Redaction<'_> {
+    fn write_members(&self, object: &mut Object<'_>) {
+        object.text("rule", Some(&self.rule));
+        object.text("where", Some(&self.place));
+        object.number("count", Some(u64::from(self.count)));
+        object.text("fingerprint", self.fingerprint.as_ref());
     }
 }
 

@@ -227,6 +227,11 @@ impl Written {
         Self { batch: Arc::clone(batch), ended: Arc::clone(&batch.notify).notified_owned() }
     }
 
+    /// Resolves at once: for what has nothing to write.
+    pub(crate) fn done() -> Self {
+        Self::at_once(Ok(()))
+    }
+
     fn at_once(result: Result<(), Unwritable>) -> Self {
         let batch = Arc::new(Batch::new());
         batch.end(result);

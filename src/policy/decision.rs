@@ -239,6 +239,11 @@ impl Policy {
         self.mode
     }
 
+    /// Its rules, in no order.
+    pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules.entries()
+    }
+
     /// The names of its lists, in order.
     pub fn lists(&self) -> &[Arc<str>] {
         &self.lists
@@ -389,6 +394,11 @@ impl<T> Index<T> {
             }
             HostPattern::Below(parent) => self.below.entry(parent.clone()).or_default(),
         }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Arc<T>> {
+        let names = self.names.values().chain(self.below.values());
+        names.chain(self.addresses.values()).flatten().map(|ranked| &ranked.entry)
     }
 
     /// The rules for a host, each group of them in order.

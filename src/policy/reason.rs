@@ -139,6 +139,9 @@ reasons! {
     /// Valid, but nothing that Egret forwards.
     RequestUnsupported => "request.unsupported", 400, "http_request_error", "Unsupported request",
         "The request asks for something that Egret doesn't forward, such as a scheme besides http and https.";
+    /// A coding of the body that can't be looked into.
+    RequestEncoding => "request.encoding", 415, "http_request_error", "Body can't be read",
+        "The body has a Content-Encoding other than gzip or identity, or isn't what it says, so it can't be searched for secrets. Send it as gzip or uncompressed.";
 
     /// A secret stands where it can't be replaced.
     SecretUnrewritable => "secret.unrewritable", 403, "http_request_denied", "Secret can't be rewritten",
@@ -185,6 +188,9 @@ reasons! {
     /// The body is too long.
     LimitBodySize => "limit.body_size", 413, "http_request_error", "Body too large",
         "The request's body is larger than may be sent.";
+    /// A compressed body that unfolds beyond measure.
+    LimitDecompression => "limit.decompression", 413, "http_request_error", "Body unfolds too far",
+        "The compressed body unfolds to more than 200 times its size. Send it uncompressed.";
     /// Nothing moved for too long.
     LimitIdle => "limit.idle", 408, "connection_timeout", "Idle for too long",
         "Nothing was sent for longer than limits.idle_timeout (or tunnel_idle_timeout).";
@@ -226,6 +232,9 @@ reasons! {
     UpstreamUpgradeInvalid => "upstream.upgrade_invalid", 502, "http_upgrade_failed", "Upgrade not confirmed",
         "The origin's 101 response doesn't confirm the upgrade that was asked for, so nothing is passed on. Look at the origin.";
 
+    /// The client went away before the end.
+    ClientClosed => "client.closed", 499, "connection_terminated", "Client closed the connection",
+        "The client closed its connection before the exchange was over. Nobody is left to read this.";
     /// A fault of Egret's own.
     InternalPanic => "internal.panic", 500, "proxy_internal_error", "Internal fault",
         "This exchange met a fault in Egret; others go on. Please report it with the exchange's id.";

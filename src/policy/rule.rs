@@ -201,6 +201,7 @@ pub struct RuleParts {
 #[derive(Debug, Clone)]
 pub struct Rule {
     id: RuleId,
+    name: Box<str>,
     source: SourcePosition,
     selectors: Selectors,
     schemes: Box<[Scheme]>,
@@ -228,6 +229,7 @@ impl Rule {
             check_tunnel(&selectors, &schemes)?;
         }
         Ok(Self {
+            name: id.to_string().into(),
             id,
             source,
             selectors,
@@ -240,6 +242,11 @@ impl Rule {
     /// Its name.
     pub fn id(&self) -> &RuleId {
         &self.id
+    }
+
+    /// Its name as text, such as `github/3`: what records and metrics call it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Where it was written.

@@ -4,6 +4,7 @@
 //! frame, until the exchange's record is written (see [`super::ledger`]).
 
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -18,6 +19,7 @@ use super::outgoing::Outgoing;
 use super::pool::Pool;
 use super::silence::Silence;
 use super::upstream::Upstream;
+use super::UnderWay;
 use crate::audit::Written;
 use crate::policy::DenyReason;
 
@@ -165,14 +167,16 @@ pub(crate) struct ResponseBody {
     inner: Incoming,
     silence: Silence,
     stage: Stage,
+    /// A frame that was looked at before anybody asked for it.
+    ahead: Option<Frame<Bytes>>,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// Frames come; `Frame` is one that was looked at ahead.
-    Streaming(Box<Passage>, Option<Frame<Bytes>>),
+    /// Frames come.
+    Streaming(Box<Passage>),
     /// The last frame waits until the record is written.
-    Recording(Written, Option<Frame<Bytes>>),
+    Recording(Pin<Box<Written>>, Option<Frame<Bytes>>),
     Over,
 }
 
@@ -180,6 +184,8 @@ enum Stage {
 #[derive(Debug)]
 pub(crate) struct Passage {
     pub(crate) ledger: Ledger,
+    /// The exchange counts as under way until its response ends.
+    pub(crate) under_way: Option<UnderWay>,
     /// The connection, to be used again.
     pub(crate) upstream: Option<Upstream>,
     pub(crate) pool: Arc<Pool>,
@@ -191,7 +197,7 @@ impl Passage {
         if let Some(upstream) = self.upstream.take() {
             self.pool.put(upstream);
         }
-        self.ledger.finish(Outcome::Complete)
+        self.ledger.finish(&Outcome::Complete)
     }
 }
 
@@ -212,44 +218,44 @@ impl ResponseBody {
         Self {
             inner,
             silence: Silence::new(silence),
-            stage: Stage::Streaming(Box::new(passage), None),
+            stage: Stage::Streaming(Box::new(passage)),
+            ahead: None,
         }
     }
 
     /// Looks whether the content is there already, as it is for most API answers: head and content then leave in one write.
     pub(crate) async fn look(mut self) -> Looked {
-        if !self.inner.is_end_stream() {
-            // The connection's task hands the first frame over when it is asked; letting it run once is enough when the bytes are there.
-            if let Some(frame) = self.glance().await {
-                match frame {
-                    Ok(frame) => self.receive(Some(frame)),
-                    Err(_) => return Looked::Streaming(self),
-                }
-            }
+        let frame = if self.inner.is_end_stream() {
+            None
         } else {
-            self.receive(None);
-        }
-        match self.stage {
-            Stage::Recording(written, frame) => match written.await {
-                Ok(()) => match frame.map(Frame::into_data) {
-                    None => Looked::Whole(Bytes::new()),
-                    Some(Ok(data)) => Looked::Whole(data),
-                    // Trailers alone: they go out the ordinary way.
-                    Some(Err(frame)) => {
-                        self.stage = Stage::Recording(Written::done(), Some(frame));
-                        Looked::Streaming(self)
-                    }
-                },
-                Err(_) => Looked::Unrecorded,
+            match self.glance().await {
+                Some(Ok(frame)) => Some(frame),
+                // Not there yet, or failing: whoever reads the body will see.
+                None | Some(Err(_)) => return Looked::Streaming(self),
+            }
+        };
+        match self.receive(frame) {
+            Received::More(frame) => {
+                self.ahead = Some(frame);
+                Looked::Streaming(self)
+            }
+            Received::Last(written, frame) => match (written.await, frame.map(Frame::into_data)) {
+                (Err(_), _) => Looked::Unrecorded,
+                (Ok(()), None) => Looked::Whole(Bytes::new()),
+                (Ok(()), Some(Ok(data))) => Looked::Whole(data),
+                // Trailers alone: they go out the ordinary way.
+                (Ok(()), Some(Err(trailers))) => {
+                    self.ahead = Some(trailers);
+                    Looked::Streaming(self)
+                }
             },
-            Stage::Streaming(..) | Stage::Over => Looked::Streaming(self),
         }
     }
 
+    /// The connection's task hands the first frame over when it is asked; letting it run once is enough when the bytes are there.
     async fn glance(&mut self) -> Option<Result<Frame<Bytes>, hyper::Error>> {
         for patient in [true, false] {
-            let polled = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut self.inner).poll_frame(cx))).await;
-            match polled {
+            match poll_fn(|cx| Poll::Ready(Pin::new(&mut self.inner).poll_frame(cx))).await {
                 Poll::Ready(frame) => return frame,
                 Poll::Pending if patient => tokio::task::yield_now().await,
                 Poll::Pending => {}
@@ -258,26 +264,35 @@ impl ResponseBody {
         None
     }
 
-    /// Accounts for a frame; the last one moves on to recording.
-    fn receive(&mut self, frame: Option<Frame<Bytes>>) {
-        let Stage::Streaming(passage, _) = &mut self.stage else { return };
+    /// Accounts for a frame, or for the end; the last one is to be held until the record is written.
+    fn receive(&mut self, frame: Option<Frame<Bytes>>) -> Received {
+        let Stage::Streaming(passage) = &mut self.stage else {
+            return Received::Last(Written::done(), frame);
+        };
         if let Some(data) = frame.as_ref().and_then(Frame::data_ref) {
             passage.ledger.count_back(data.len());
         }
-        let last = frame.as_ref().is_none_or(Frame::is_trailers) || self.inner.is_end_stream();
-        self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Streaming(passage, _) if last => Stage::Recording(passage.complete(), frame),
-            Stage::Streaming(passage, _) => Stage::Streaming(passage, frame),
-            other => other,
-        };
+        match frame {
+            Some(frame) if !frame.is_trailers() && !self.inner.is_end_stream() => Received::More(frame),
+            frame => match std::mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Streaming(passage) => Received::Last(passage.complete(), frame),
+                Stage::Recording(..) | Stage::Over => Received::Last(Written::done(), frame),
+            },
+        }
     }
 
     fn fail(&mut self, reason: DenyReason, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Stage::Streaming(passage, _) = std::mem::replace(&mut self.stage, Stage::Over) {
-            drop(passage.ledger.finish(Outcome::Failed(reason)));
+        if let Stage::Streaming(passage) = std::mem::replace(&mut self.stage, Stage::Over) {
+            drop(passage.ledger.finish(&Outcome::Failed(reason)));
         }
         Poll::Ready(Some(Err(error)))
     }
+}
+
+/// What came of a frame.
+enum Received {
+    More(Frame<Bytes>),
+    Last(Written, Option<Frame<Bytes>>),
 }
 
 impl Body for ResponseBody {
@@ -285,11 +300,14 @@ impl Body for ResponseBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(frame) = self.ahead.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         loop {
             match &mut self.stage {
                 Stage::Over => return Poll::Ready(None),
                 Stage::Recording(written, frame) => {
-                    let recorded = ready!(Pin::new(written).poll(cx));
+                    let recorded = ready!(written.as_mut().poll(cx));
                     let frame = frame.take();
                     self.stage = Stage::Over;
                     return Poll::Ready(match recorded {
@@ -297,28 +315,27 @@ impl Body for ResponseBody {
                         Err(_) => Some(Err(BodyError::Unrecorded)),
                     });
                 }
-                Stage::Streaming(_, ahead) => {
-                    if let Some(frame) = ahead.take() {
-                        return Poll::Ready(Some(Ok(frame)));
-                    }
-                }
+                Stage::Streaming(_) => {}
             }
-            match Pin::new(&mut self.inner).poll_frame(cx) {
+            let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
                 Poll::Pending => {
                     ready!(self.silence.poll_exceeded(cx));
                     return self.fail(DenyReason::LimitIdle, BodyError::Silent);
                 }
                 Poll::Ready(Some(Err(error))) => return self.fail(DenyReason::UpstreamClosed, error.into()),
-                Poll::Ready(frame) => {
-                    self.silence.broken();
-                    self.receive(frame.transpose().ok().flatten());
-                }
+                Poll::Ready(Some(Ok(frame))) => Some(frame),
+                Poll::Ready(None) => None,
+            };
+            self.silence.broken();
+            match self.receive(frame) {
+                Received::More(frame) => return Poll::Ready(Some(Ok(frame))),
+                Received::Last(written, frame) => self.stage = Stage::Recording(Box::pin(written), frame),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.stage, Stage::Over)
+        matches!(self.stage, Stage::Over) && self.ahead.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

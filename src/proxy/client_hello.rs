@@ -12,7 +12,6 @@ const HANDSHAKE_RECORD: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
-const SUPPORTED_VERSIONS: u16 = 43;
 /// `encrypted_client_hello`, and the draft's code points before it.
 const ENCRYPTED: [u16; 4] = [0xfe0d, 0xff02, 0xff03, 0xffce];
 /// The longest record a hello may come in (RFC 8446 §5.1).
@@ -27,8 +26,6 @@ pub(crate) struct ClientHello {
     pub(crate) encrypted: bool,
     /// The first protocol offered by ALPN.
     pub(crate) alpn: Option<String>,
-    /// Whether TLS 1.3 is offered.
-    pub(crate) tls_1_3: bool,
 }
 
 /// Whether bytes can begin a TLS connection.
@@ -40,7 +37,7 @@ pub(crate) fn looks_like_tls(first: &[u8]) -> bool {
 pub(crate) fn parse(bytes: &[u8]) -> Result<Option<ClientHello>, DenyReason> {
     let Some(message) = handshake_message(bytes)? else {
         return if bytes.len() >= MAX_CLIENT_HELLO {
-            Err(DenyReason::LimitClientHelloSize)
+            Err(DenyReason::TlsClientHelloTooLarge)
         } else {
             Ok(None)
         };
@@ -78,7 +75,7 @@ fn whole_message(message: &[u8]) -> Result<Option<Vec<u8>>, DenyReason> {
         [CLIENT_HELLO, a, b, c, body @ ..] => {
             let length = usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).unwrap_or(usize::MAX);
             if length > MAX_CLIENT_HELLO {
-                return Err(DenyReason::LimitClientHelloSize);
+                return Err(DenyReason::TlsClientHelloTooLarge);
             }
             Ok(body.get(..length).map(<[u8]>::to_vec))
         }
@@ -117,7 +114,6 @@ fn read_hello(body: &[u8]) -> Option<Result<ClientHello, DenyReason>> {
                 Err(reason) => return Some(Err(reason)),
             },
             ALPN => hello.alpn = first_alpn(content),
-            SUPPORTED_VERSIONS => hello.tls_1_3 = Reader(content).vector8()?.chunks(2).any(|version| version == [3, 4]),
             kind if ENCRYPTED.contains(&kind) => hello.encrypted = true,
             _ => {}
         }
@@ -225,7 +221,6 @@ mod tests {
             let parsed = parse(&rerecord(&hello, size)).unwrap().unwrap();
             assert_eq!(parsed.server_name.as_deref(), Some("api.example.com"));
             assert_eq!(parsed.alpn.as_deref(), Some("h2"));
-            assert!(parsed.tls_1_3);
             assert!(!parsed.encrypted);
         }
     }
@@ -252,7 +247,7 @@ mod tests {
         check(&[22, 3, 1, 0, 0], Err(DenyReason::TlsNotTls));
         check(&[22, 3, 1, 0xff, 0xff, 1], Err(DenyReason::TlsNotTls));
         check(&[22, 3, 1, 0, 5, 2, 0, 0, 1, 0], Err(DenyReason::TlsNotTls));
-        check(&[22, 3, 1, 0, 5, 1, 0xff, 0xff, 0xff, 0], Err(DenyReason::LimitClientHelloSize));
+        check(&[22, 3, 1, 0, 5, 1, 0xff, 0xff, 0xff, 0], Err(DenyReason::TlsClientHelloTooLarge));
         check(&hello_with(&[(0, sni(b"a.test")), (0, sni(b"b.test"))]), Err(DenyReason::NameSniMismatch));
         check(&hello_with(&[(0, [sni(b"a.test"), vec![0]].concat())]), Ok(Some("a.test")));
         check(&hello_with(&[]), Ok(None));

@@ -5,7 +5,9 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -19,14 +21,14 @@ use super::body::{Looked, Passage, RequestBody, ResponseBody};
 use super::connect::{Dialled, dial};
 use super::fields;
 use super::generation::{Generation, Tenant};
-use super::head::{self, Head, Tunnel};
-use super::ledger::{Ledger, Outcome};
+use super::head::{self, Head};
+use super::ledger::Ledger;
 use super::outgoing::Outgoing;
 use super::pool::{Key, Wanted};
 use super::reply::Refusal;
 use super::surface;
 use super::upstream::{SendFailure, Upstream};
-use super::{Connection, Entrance, intercept, tunnel, websocket};
+use super::{Connection, Entrance, UnderWay, intercept, tunnel, websocket};
 use crate::identity::Identified;
 use crate::policy::{Decision, DenyReason, Permit, RequestHead, Treatment};
 
@@ -37,10 +39,10 @@ pub(crate) type ReplyBody = Either<Full<Bytes>, ResponseBody>;
 pub(crate) async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Infallible> {
     let is_connect = request.method() == Method::CONNECT;
     let wants_upgrade = request.headers().get_all(UPGRADE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    let _under_way = connection.exchange();
     let mut response = match Exchange::begin(&connection, &request) {
         Ok(exchange) => exchange.run(request).await,
-        Err(refusal) => own_reply(&refusal, connection.proxy.next_id().as_str(), is_connect),
+        // Without a record there is no exchange to name.
+        Err(refusal) => own_reply(&refusal, "", is_connect),
     };
     if wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS && response.version() < Version::HTTP_2 {
         // What follows the handshake was not checked as HTTP: nothing more is read from this connection.
@@ -54,6 +56,7 @@ struct Exchange {
     connection: Arc<Connection>,
     generation: Arc<Generation>,
     ledger: Ledger,
+    under_way: Option<UnderWay>,
 }
 
 impl Exchange {
@@ -66,6 +69,7 @@ impl Exchange {
             connection: Arc::clone(connection),
             generation,
             ledger,
+            under_way: Some(connection.exchange()),
         })
     }
 
@@ -78,14 +82,8 @@ impl Exchange {
             Ok(Err(refusal)) => refusal,
             Err(_panic) => Refusal::new(DenyReason::InternalPanic),
         };
-        let id = self.ledger.id().to_owned();
-        let response = own_reply(&refusal, &id, is_connect);
-        self.connection.proxy.remember(&self.ledger, &refusal);
-        let recorded = self.ledger.finish(Outcome::Refused(refusal)).await;
-        match recorded {
-            Ok(()) => response,
-            Err(_) => own_reply(&DenyReason::AuditUnwritable.into(), &id, is_connect),
-        }
+        let (refusal, id) = self.connection.refuse(self.ledger, refusal).await;
+        own_reply(&refusal, &id, is_connect)
     }
 
     async fn steps(&mut self, request: Request<Incoming>) -> Result<Response<ReplyBody>, Refusal> {
@@ -93,13 +91,14 @@ impl Exchange {
         if request.method() == Method::CONNECT {
             return self.connect(request, tenant).await;
         }
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let head = self.read(&parts)?;
-        let url = surface::scrub_url(&self.generation, &mut self.ledger, head::path_and_query(&parts))?;
         let permit = self.decide(&tenant, &head, &parts)?;
-        let mut outbound = fields::outbound(&parts, &head.target, url)?;
+        let is_websocket = websocket::is_handshake(&parts);
+        let mut outbound = fields::outbound(&mut parts, &head.target);
+        surface::scrub_url(&self.generation, &mut self.ledger, &permit, &mut outbound)?;
         surface::scrub_headers(&self.generation, &mut self.ledger, &permit, &mut outbound)?;
-        if websocket::is_handshake(&parts) {
+        if is_websocket {
             return self.upgrade(parts, outbound, permit, &tenant).await;
         }
         let outgoing = self.account(&mut outbound, &body)?;
@@ -134,6 +133,8 @@ impl Exchange {
             Entrance::Tunnel(inner) => head::read_inner(parts, &inner.tunnel),
         }?;
         self.ledger.targeted(&head.target);
+        surface::record_url(&self.generation, &mut self.ledger, head::path_and_query(parts));
+        surface::check_host(&self.generation, &mut self.ledger, head.target.host())?;
         fields::check_method_override(parts)?;
         Ok(head)
     }
@@ -205,21 +206,11 @@ impl Exchange {
             self.generation.pool.put(shared);
         }
         let limit = self.generation.limits.response_timeout;
-        let sent = upstream.send(request);
-        tokio::pin!(sent);
-        loop {
-            // The limit is on silence: an upload that moves keeps its response waiting as long as it takes.
-            let due = outgoing.last_moved() + limit;
-            match tokio::time::timeout_at(due, &mut sent).await {
-                Ok(Ok(response)) => {
-                    drop(sent);
-                    return Ok((response, upstream));
-                }
-                Ok(Err(SendFailure::Unsent(request))) => return Err(Unanswered::Unsent(request)),
-                Ok(Err(SendFailure::Broken(error))) => return Err(Unanswered::Refused(self.broken(&error, outgoing))),
-                Err(_) if outgoing.last_moved() + limit > due => {}
-                Err(_elapsed) => return Err(Unanswered::Refused(DenyReason::UpstreamResponseTimeout.into())),
-            }
+        match unless_silent(upstream.send(request), outgoing, limit).await {
+            None => Err(Unanswered::Refused(DenyReason::UpstreamResponseTimeout.into())),
+            Some(Ok(response)) => Ok((response, upstream)),
+            Some(Err(SendFailure::Unsent(request))) => Err(Unanswered::Unsent(request)),
+            Some(Err(SendFailure::Broken(error))) => Err(Unanswered::Refused(self.broken(&error, outgoing))),
         }
     }
 
@@ -243,6 +234,7 @@ impl Exchange {
         fields::inbound(&mut parts.headers);
         self.ledger.answered(parts.status);
         let passage = Passage {
+            under_way: self.under_way.take(),
             ledger: self.ledger.take(),
             upstream: (!upstream.speaks_http2()).then_some(upstream),
             pool: Arc::clone(&self.generation.pool),
@@ -257,7 +249,7 @@ impl Exchange {
 
     /// A WebSocket handshake: sent over a connection of its own, and joined when the origin's 101 holds.
     async fn upgrade(&mut self, parts: Parts, mut outbound: fields::Outbound, permit: Permit, tenant: &Tenant) -> Result<Response<ReplyBody>, Refusal> {
-        let handshake = websocket::Handshake::prepare(&parts, &mut outbound)?;
+        let handshake = websocket::Handshake::prepare(&mut outbound)?;
         let key = Arc::new(Key {
             workload: Arc::clone(&tenant.workload.name),
             target: outbound.target().clone(),
@@ -282,7 +274,8 @@ impl Exchange {
         let (mut head, _) = response.into_parts();
         fields::inbound_upgrade(&mut head.headers);
         self.ledger.answered(head.status);
-        websocket::join(client, origin, outgoing, self.ledger.take(), self.connection.relay(&self.generation));
+        let handover = self.connection.handover(&self.generation).ok_or(DenyReason::ShutdownDraining)?;
+        websocket::join(client, origin, outgoing, self.ledger.take(), handover);
         Ok(Response::from_parts(head, Either::Left(Full::default())))
     }
 
@@ -304,19 +297,19 @@ impl Exchange {
         };
         self.ledger.permitted(&permit);
         let client = hyper::upgrade::on(Request::from_parts(parts, body));
-        let relay = self.connection.relay(&self.generation);
+        let handover = self.connection.handover(&self.generation).ok_or(DenyReason::ShutdownDraining)?;
         match permit.treatment() {
             Treatment::Tunnel => {
                 let dialled = reach(&self.generation, &permit).await?;
                 self.ledger.dialled(dialled.address);
-                tunnel::spawn(client, dialled, authority, self.ledger.take(), relay);
+                tunnel::spawn(client, dialled, authority, self.ledger.take(), handover);
             }
             Treatment::Intercept => {
                 let ahead = intercept::reach_ahead(&self.generation, &permit, &tenant, &authority).await?;
                 if let Some(dialled) = &ahead {
                     self.ledger.dialled(dialled.address);
                 }
-                intercept::spawn(client, ahead, authority, tenant, self.ledger.take(), relay);
+                intercept::spawn(client, ahead, authority, tenant, permit, self.ledger.take(), handover);
             }
         }
         Ok(Response::new(Either::Left(Full::default())))
@@ -339,10 +332,23 @@ pub(crate) async fn reach(generation: &Generation, permit: &Permit) -> Result<Di
     Ok(dialled)
 }
 
+/// Waits for a response as long as anything moves: an upload keeps its response waiting for as long as it takes. None after the limit.
+async fn unless_silent<F: Future>(response: F, outgoing: &Outgoing, limit: Duration) -> Option<F::Output> {
+    let mut response = pin!(response);
+    loop {
+        let due = outgoing.last_moved() + limit;
+        match tokio::time::timeout_at(due, &mut response).await {
+            Ok(output) => return Some(output),
+            Err(_) if outgoing.last_moved() + limit > due => {}
+            Err(_) => return None,
+        }
+    }
+}
+
 fn denied(denial: &crate::policy::Denial, hint: String) -> Refusal {
     let refusal = Refusal::new(denial.reason()).hint(hint);
-    match denial.rule() {
-        Some(rule) => refusal.rule(rule.id().to_string()),
+    match denial.rule_id() {
+        Some(rule) => refusal.rule(rule.to_string()),
         None => refusal,
     }
 }

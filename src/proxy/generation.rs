@@ -4,7 +4,7 @@
 //! nothing vetted under old rules serves under new ones. Exchanges under way keep the generation that they began with.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
@@ -13,6 +13,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::audience::{AudienceError, Audiences};
 use super::connect::Dialled;
+use super::own;
 use super::pool::{Key, Pool, PoolLimits};
 use super::reply::Refusal;
 use super::resolve::{Resolver, ResolverSettings};
@@ -81,7 +82,8 @@ pub(crate) struct Generation {
 
 impl Generation {
     /// Puts a configuration to work. Must be called within the runtime.
-    pub(crate) fn new(config: Config, metrics: &Metrics) -> Result<Arc<Self>, GenerationError> {
+    pub(crate) fn new(config: Config, metrics: &Metrics, listeners: &[SocketAddr]) -> Result<Arc<Self>, GenerationError> {
+        let addresses = config.address_rules(listeners.to_vec(), own::addresses());
         let limits = config.limits;
         let resolver = Resolver::new(&ResolverSettings {
             servers: config.dns.servers,
@@ -97,7 +99,7 @@ impl Generation {
         Ok(Arc::new(Self {
             tenants: tenants(&config.workloads, metrics),
             workloads: config.workloads,
-            addresses: config.addresses,
+            addresses,
             audiences: Audiences::compile(config.redaction.redactor.rules())?,
             redaction: Redaction {
                 keeps_length: config.redaction.redactor.keeps_length(),
@@ -114,6 +116,14 @@ impl Generation {
 
     pub(crate) fn tenant(&self, name: &str) -> Option<Arc<Tenant>> {
         self.tenants.get(name).cloned()
+    }
+
+    /// A text without secrets, for those who look on.
+    pub(crate) fn redacted(&self, text: &str) -> String {
+        match self.redaction.redactor.value(text.as_bytes(), &|_| false) {
+            Some((redacted, _)) => String::from_utf8_lossy(&redacted).into_owned(),
+            None => text.to_owned(),
+        }
     }
 
     /// The addresses of a permitted name, counted.
@@ -142,7 +152,7 @@ fn tenants(workloads: &Workloads, metrics: &Metrics) -> HashMap<Arc<str>, Arc<Te
     let tenants: HashMap<_, _> = workloads
         .iter()
         .map(|workload| {
-            let rules = workload.policy.rules().map(|rule| &**rule.id().text());
+            let rules = workload.policy.rules().map(|rule| rule.name());
             let tenant = Tenant {
                 workload: Arc::clone(workload),
                 metrics: metrics.workload(&workload.name, rules),

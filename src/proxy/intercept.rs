@@ -72,10 +72,10 @@ pub(crate) fn spawn(client: OnUpgrade, ahead: Option<Dialled>, authority: Author
         };
         match outcome {
             Ok(serving) => {
-                drop(ledger.finish(Outcome::Complete));
+                drop(ledger.finish(&Outcome::Complete));
                 serving.run(handover).await;
             }
-            Err(reason) => drop(ledger.finish(Outcome::Refused(reason.into()))),
+            Err(reason) => drop(ledger.finish(&Outcome::Refused(reason.into()))),
         }
     });
 }
@@ -117,7 +117,7 @@ async fn open(mut client: Client, opened: Opened, ledger: &mut Ledger, handover:
 
 /// Looks at the first bytes, as many as it takes to tell.
 async fn sniff(client: &mut Client, handover: &Handover) -> Result<Protocol, DenyReason> {
-    let limit = handover.generation.limits.head_timeout;
+    let limit = handover.generation.limits.client_hello_timeout;
     let peeked = client.peek(H2_PREFACE.len(), |bytes| {
         bytes.len() >= 2 && looks_like_tls(bytes) || !looks_like_tls(bytes) && !H2_PREFACE.starts_with(bytes)
     });
@@ -134,7 +134,7 @@ async fn sniff(client: &mut Client, handover: &Handover) -> Result<Protocol, Den
 }
 
 async fn open_tls(client: Client, mut opened: Opened, ledger: &mut Ledger, handover: &Handover) -> Result<Serving, DenyReason> {
-    let limit = handover.generation.limits.head_timeout;
+    let limit = handover.generation.limits.client_hello_timeout;
     let accepting = LazyConfigAcceptor::new(Acceptor::default(), client);
     let mut start = match tokio::time::timeout(limit, accepting).await {
         Err(_elapsed) => return Err(DenyReason::LimitClientHelloTimeout),
@@ -145,7 +145,7 @@ async fn open_tls(client: Client, mut opened: Opened, ledger: &mut Ledger, hando
     let alpn: Vec<&[u8]> = hello.alpn().into_iter().flatten().collect();
     let wanted = if alpn.contains(&&b"h2"[..]) { Wanted::Http2 } else { Wanted::Http1 };
     let named = same_name(hello.server_name(), opened.authority.host());
-    ledger.hello(hello.server_name(), true, None);
+    ledger.hello(hello.server_name(), None);
     if let Err(reason) = named {
         alert(&mut start.io).await;
         return Err(reason);
@@ -163,7 +163,7 @@ async fn open_tls(client: Client, mut opened: Opened, ledger: &mut Ledger, hando
         Ok(Ok(stream)) => stream,
     };
     let (_, session) = stream.get_ref();
-    ledger.tls(session.protocol_version().map(version_name), session.alpn_protocol());
+    ledger.agreed(session.protocol_version().map(version_name), session.alpn_protocol());
     let inner = inner(&opened.tenant, &opened.authority, Scheme::Https, key);
     Ok(Serving::Tls(Box::new(stream), inner))
 }

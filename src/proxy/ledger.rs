@@ -2,9 +2,10 @@
 //!
 //! [`Ledger::finish`] writes the record; a ledger that is dropped unfinished, because its client left or its task panicked, records that.
 
-use std::net::SocketAddr;
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method, Request, StatusCode, Version};
 use hyper::body::Incoming;
@@ -17,10 +18,12 @@ use super::relay::Moved;
 use super::reply::Refusal;
 use super::surface::Found;
 use super::upstream::Upstream;
-use crate::audit::record::{self, Client, Event, ExchangeId, Form, HttpVersion, Record, Redaction, Tls, Verdict};
-use crate::audit::{Slot, Written};
-use crate::metrics::{Metrics, WorkloadMetrics};
-use crate::policy::{Authority, DenyReason, Permit, Target, Treatment};
+use crate::audit::{Client, Event, ExchangeId, Form, HttpVersion, Record, Redaction, Slot, Tls, Treatment, Verdict, Written};
+use crate::metrics::{Metrics, Surface, WorkloadMetrics};
+use crate::policy::{self, Authority, DenyReason, Permit, Rule, Scheme, Target};
+
+/// The longest method that is kept.
+const MAX_METHOD: usize = 32;
 
 /// How an exchange came to its end.
 #[derive(Debug)]
@@ -37,67 +40,114 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     open: Option<Box<Open>>,
+    /// Bytes that passed; kept up while they do, so that an abandoned exchange can be accounted for.
+    moved: Moved,
 }
 
 /// What is known of an exchange under way.
 #[derive(Debug)]
 struct Open {
-    slot: Slot,
-    metrics: Metrics,
-    workload_metrics: Arc<WorkloadMetrics>,
+    /// Taken by the record.
+    slot: Option<Slot>,
+    id: ExchangeId,
+    time: OffsetDateTime,
     began: Instant,
-    record: Record<'static>,
+    metrics: Metrics,
+    nobody: Arc<WorkloadMetrics>,
+    peer: SocketAddr,
     form: Form,
+    event: Event,
+    tenant: Option<Arc<Tenant>>,
+    method: Option<Method>,
+    version: Option<Version>,
+    trace: Option<String>,
+    scheme: Option<Scheme>,
+    host: Option<String>,
+    port: Option<u16>,
+    url: Option<String>,
     permitted: bool,
     observed: Option<DenyReason>,
+    rule: Option<Arc<Rule>>,
+    treatment: Option<Treatment>,
+    address: Option<IpAddr>,
+    tls: Option<Tls<'static>>,
+    status: Option<StatusCode>,
     outgoing: Option<Arc<Outgoing>>,
-    moved: Moved,
     found: Vec<Found>,
 }
 
 impl Ledger {
     /// Opens the account of a request.
-    pub(crate) fn open(slot: Slot, id: ExchangeId, connection: &Connection, request: &Request<Incoming>) -> Self {
-        let mut ledger = Self::new(slot, id, connection, connection.form(request.method()));
-        if let Some(open) = &mut ledger.open {
-            open.record.method = Some(method_name(request.method()));
-            open.record.http = version(request.version());
-            open.record.trace = trace_id(request.headers()).map(Into::into);
-        }
+    pub(crate) fn open(slot: Slot, connection: &Connection, request: &Request<Incoming>) -> Self {
+        let mut ledger = Self::new(slot, connection, connection.form(request.method()));
+        ledger.with(|open| {
+            open.method = Some(request.method().clone());
+            open.version = Some(request.version());
+            open.trace = trace_id(request.headers());
+        });
         ledger
     }
 
     /// Opens the account of something that isn't a readable request.
-    pub(crate) fn new(slot: Slot, id: ExchangeId, connection: &Connection, form: Form) -> Self {
+    pub(crate) fn new(slot: Slot, connection: &Connection, form: Form) -> Self {
         let proxy = &connection.proxy;
-        let mut record = Record::new(OffsetDateTime::now_utc(), id, Event::Exchange);
-        record.form = Some(form);
-        record.client = Some(Client {
-            ip: connection.peer.ip(),
-            port: connection.peer.port(),
-            pod: None,
-            user: None,
-        });
+        let time = OffsetDateTime::now_utc();
         Self {
             open: Some(Box::new(Open {
-                slot,
-                metrics: proxy.metrics.clone(),
-                workload_metrics: Arc::clone(&proxy.nobody),
+                slot: Some(slot),
+                id: proxy.name_exchange(time),
+                time,
                 began: Instant::now(),
-                record,
+                metrics: proxy.metrics.clone(),
+                nobody: Arc::clone(&proxy.nobody),
+                peer: connection.peer,
                 form,
+                event: Event::Exchange,
+                tenant: None,
+                method: None,
+                version: None,
+                trace: None,
+                scheme: None,
+                host: None,
+                port: None,
+                url: None,
                 permitted: false,
                 observed: None,
+                rule: None,
+                treatment: None,
+                address: None,
+                tls: None,
+                status: None,
                 outgoing: None,
-                moved: Moved::default(),
                 found: Vec::new(),
             })),
+            moved: Moved::default(),
         }
     }
 
     /// Passes the account on to whoever ends the exchange.
     pub(crate) fn take(&mut self) -> Self {
-        Self { open: self.open.take() }
+        Self {
+            open: self.open.take(),
+            moved: std::mem::take(&mut self.moved),
+        }
+    }
+
+    /// The exchange's name, in its record and in a reply of Egret's own.
+    pub(crate) fn id(&self) -> String {
+        self.open.as_ref().map(|open| open.id.to_string()).unwrap_or_default()
+    }
+
+    /// What the console shows of a refusal. `hint` must hold no secret.
+    pub(crate) fn refusal(&self, refusal: &Refusal, hint: String) -> Option<crate::admin::Refusal> {
+        let open = self.open.as_ref()?;
+        Some(crate::admin::Refusal {
+            time: open.time,
+            workload: open.tenant.as_ref().map(|tenant| Arc::clone(&tenant.workload.name)).unwrap_or_default(),
+            host: open.host.clone().unwrap_or_default(),
+            reason: refusal.reason().code(),
+            hint,
+        })
     }
 
     fn with(&mut self, note: impl FnOnce(&mut Open)) {
@@ -106,56 +156,44 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn identified(&mut self, tenant: &Tenant) {
-        self.with(|open| {
-            open.record.workload = Some(shared(&tenant.workload.name));
-            open.record.mode = Some(tenant.workload.policy.mode().as_str());
-            open.workload_metrics = Arc::clone(&tenant.metrics);
-        });
+    pub(crate) fn identified(&mut self, tenant: &Arc<Tenant>) {
+        self.with(|open| open.tenant = Some(Arc::clone(tenant)));
     }
 
     pub(crate) fn targeted(&mut self, target: &Target) {
-        self.with(|open| {
-            open.record.scheme = Some(target.scheme().as_str());
-            open.record.host = Some(target.host().to_string().into());
-            open.record.port = Some(target.port());
-        });
+        self.tunnelled(target.authority());
+        self.with(|open| open.scheme = Some(target.scheme()));
     }
 
     pub(crate) fn tunnelled(&mut self, authority: &Authority) {
         self.with(|open| {
-            open.record.host = Some(authority.host().to_string().into());
-            open.record.port = Some(authority.port());
+            open.host = Some(authority.host().to_string());
+            open.port = Some(authority.port());
         });
     }
 
     /// The host in a form that may stand in the trail.
-    pub(crate) fn host(&mut self, redacted: &str) {
-        self.with(|open| open.record.host = Some(redacted.to_owned().into()));
+    pub(crate) fn host(&mut self, redacted: String) {
+        self.with(|open| open.host = Some(redacted));
     }
 
     /// Path and query, redacted.
-    pub(crate) fn path(&mut self, redacted: &str) {
-        self.with(|open| {
-            let (path, query) = redacted.split_once('?').map_or((redacted, None), |(path, query)| (path, Some(query)));
-            open.record.path = Some(path.to_owned().into());
-            open.record.query = query.map(|query| query.to_owned().into());
-        });
+    pub(crate) fn url(&mut self, redacted: String) {
+        self.with(|open| open.url = Some(redacted));
     }
 
     pub(crate) fn permitted(&mut self, permit: &Permit) {
         self.with(|open| {
             open.permitted = true;
             open.observed = permit.observed();
-            open.record.rule = permit.rule().map(|rule| shared(rule.id().text()));
-            open.record.treatment = Some(match (open.form, permit.treatment()) {
-                (Form::Connect, Treatment::Tunnel) => record::Treatment::Tunnel,
-                (Form::Connect, Treatment::Intercept) => record::Treatment::Intercept,
-                (Form::Absolute, _) => record::Treatment::Plain,
-                (Form::Intercepted, _) => record::Treatment::Intercept,
+            open.rule = permit.rule().cloned();
+            open.treatment = Some(match (open.form, permit.treatment()) {
+                (Form::Connect, policy::Treatment::Tunnel) => Treatment::Tunnel,
+                (Form::Absolute, _) => Treatment::Plain,
+                (Form::Connect, policy::Treatment::Intercept) | (Form::Intercepted, _) => Treatment::Intercept,
             });
-            if open.form == Form::Connect && permit.treatment() == Treatment::Tunnel {
-                open.record.event = Event::Tunnel;
+            if open.treatment == Some(Treatment::Tunnel) {
+                open.event = Event::Tunnel;
             }
         });
     }
@@ -171,7 +209,7 @@ impl Ledger {
     }
 
     pub(crate) fn dialled(&mut self, address: SocketAddr) {
-        self.with(|open| open.record.address = Some(address.ip()));
+        self.with(|open| open.address = Some(address.ip()));
     }
 
     pub(crate) fn reached(&mut self, upstream: &Upstream) {
@@ -179,16 +217,16 @@ impl Ledger {
     }
 
     pub(crate) fn answered(&mut self, status: StatusCode) {
-        self.with(|open| open.record.status = Some(status.as_u16()));
+        self.with(|open| open.status = Some(status));
     }
 
     /// What the client's ClientHello said.
     pub(crate) fn hello(&mut self, server_name: Option<&str>, alpn: Option<&str>) {
         self.with(|open| {
-            open.record.tls = Some(Tls {
-                sni: server_name.map(|name| name.to_owned().into()),
+            open.tls = Some(Tls {
+                sni: server_name.map(|name| Cow::Owned(name.to_owned())),
                 version: None,
-                alpn: alpn.map(|alpn| alpn.to_owned().into()),
+                alpn: alpn.map(|alpn| Cow::Owned(alpn.to_owned())),
             });
         });
     }
@@ -196,26 +234,26 @@ impl Ledger {
     /// What the handshake with the client agreed on.
     pub(crate) fn agreed(&mut self, version: Option<&'static str>, alpn: Option<&[u8]>) {
         self.with(|open| {
-            let tls = open.record.tls.get_or_insert_default();
+            let tls = open.tls.get_or_insert_default();
             tls.version = version;
-            tls.alpn = alpn.map(|alpn| String::from_utf8_lossy(alpn).into_owned().into());
+            tls.alpn = alpn.map(|alpn| Cow::Owned(String::from_utf8_lossy(alpn).into_owned()));
         });
     }
 
     pub(crate) fn count_back(&mut self, bytes: usize) {
-        self.with(|open| open.moved.back += u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.moved.back += u64::try_from(bytes).unwrap_or(u64::MAX);
     }
 
-    /// Takes over the counts of a tunnel.
-    pub(crate) fn count(&mut self, moved: Moved) {
-        self.with(|open| open.moved = moved);
+    /// The counts of a tunnel, for whoever moves its bytes.
+    pub(crate) fn moved(&mut self) -> &mut Moved {
+        &mut self.moved
     }
 
     /// Ends the account: writes the record and counts the metrics. What comes back resolves when the record is in the file.
-    pub(crate) fn finish(mut self, outcome: Outcome) -> Written {
+    pub(crate) fn finish(mut self, outcome: &Outcome) -> Written {
         match self.open.take() {
-            Some(open) => open.finish(outcome),
-            None => Written::nothing(),
+            Some(open) => open.finish(outcome, self.moved),
+            None => Written::done(),
         }
     }
 }
@@ -224,73 +262,104 @@ impl Drop for Ledger {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
             let reason = if std::thread::panicking() { DenyReason::InternalPanic } else { DenyReason::ClientClosed };
-            drop(open.finish(Outcome::Failed(reason)));
+            drop(open.finish(&Outcome::Failed(reason), self.moved));
         }
     }
 }
 
 impl Open {
-    fn finish(mut self: Box<Self>, outcome: Outcome) -> Written {
+    fn finish(mut self: Box<Self>, outcome: &Outcome, moved: Moved) -> Written {
         let took = self.began.elapsed();
-        self.settle_bytes();
-        self.decide(&outcome);
-        self.count(&outcome, took);
-        self.record.duration = Some(took);
-        self.record.redactions = self.found.iter().map(redaction).collect();
-        self.slot.write(&self.record)
-    }
-
-    fn settle_bytes(&mut self) {
-        if let Some(outgoing) = self.outgoing.take() {
-            let account = outgoing.close();
-            self.found.extend(account.found);
-            // A WebSocket's bytes are counted where they pass.
-            self.moved.out = self.moved.out.max(account.bytes);
-        }
-        if self.permitted {
-            self.record.bytes_out = Some(self.moved.out);
-            self.record.bytes_in = Some(self.moved.back);
+        let moved = self.settle(moved);
+        let (verdict, reason) = self.verdict(outcome);
+        self.count(verdict, reason, took, moved);
+        match self.slot.take() {
+            Some(slot) => slot.write(&self.record(outcome, verdict, reason, took, moved)),
+            None => Written::done(),
         }
     }
 
-    fn decide(&mut self, outcome: &Outcome) {
-        let (verdict, reason) = match outcome {
+    /// Closes the account of the body: nothing more leaves.
+    fn settle(&mut self, moved: Moved) -> Moved {
+        let Some(outgoing) = self.outgoing.take() else { return moved };
+        let account = outgoing.close();
+        self.found.extend(account.found);
+        // A WebSocket's bytes are counted where they pass.
+        Moved {
+            out: moved.out.max(account.bytes),
+            back: moved.back,
+        }
+    }
+
+    /// What failed beyond Egret was allowed; all else that ends in a refusal was denied.
+    fn verdict(&self, outcome: &Outcome) -> (Verdict, Option<DenyReason>) {
+        match outcome {
             Outcome::Complete => (Verdict::Allow, self.observed),
             Outcome::Failed(reason) => (Verdict::Allow, Some(*reason)),
-            Outcome::Refused(refusal) => {
-                self.record.status = Some(refusal.reason().status());
-                if let Some(rule) = refusal.deciding_rule() {
-                    self.record.rule = Some(rule.to_owned().into());
-                }
-                let failed_upstream = self.permitted && blames_upstream(refusal.reason());
-                (if failed_upstream { Verdict::Allow } else { Verdict::Deny }, Some(refusal.reason()))
-            }
-        };
-        self.record.verdict = Some(verdict);
-        self.record.reason = reason.map(DenyReason::code);
+            Outcome::Refused(refusal) if self.permitted && blames_upstream(refusal.reason()) => (Verdict::Allow, Some(refusal.reason())),
+            Outcome::Refused(refusal) => (Verdict::Deny, Some(refusal.reason())),
+        }
     }
 
-    fn count(&self, outcome: &Outcome, took: std::time::Duration) {
-        let metrics = &self.workload_metrics;
-        match (self.record.verdict, self.observed, self.record.reason) {
-            (Some(Verdict::Deny), _, Some(reason)) => metrics.denied(self.form, reason),
-            (_, Some(observed), _) => metrics.observed(self.form, observed.code()),
-            (..) => metrics.allowed(self.form),
+    fn count(&self, verdict: Verdict, reason: Option<DenyReason>, took: Duration, moved: Moved) {
+        let metrics = self.tenant.as_ref().map_or(&self.nobody, |tenant| &tenant.metrics);
+        match (verdict, reason, self.observed) {
+            (Verdict::Deny, Some(reason), _) => metrics.denied(self.form, reason.code()),
+            (_, _, Some(observed)) => metrics.observed(self.form, observed.code()),
+            (Verdict::Allow | Verdict::Deny, ..) => metrics.allowed(self.form),
         }
         metrics.duration(self.form, took);
-        let rule = metrics.bytes(self.record.rule.as_deref());
-        rule.add_out(self.moved.out);
-        rule.add_in(self.moved.back);
+        let bytes = metrics.bytes(self.rule.as_ref().map(|rule| rule.name()));
+        bytes.add_out(moved.out);
+        bytes.add_in(moved.back);
         for found in &self.found {
             metrics.redacted(&found.finding.rule, found.surface, u64::from(found.finding.count));
         }
-        let failure = match outcome {
-            Outcome::Complete => None,
-            Outcome::Failed(reason) => Some(*reason),
-            Outcome::Refused(refusal) => Some(refusal.reason()),
-        };
-        if let Some(reason) = failure.filter(|reason| blames_upstream(*reason)) {
+        if let Some(reason) = reason.filter(|reason| blames_upstream(*reason)) {
             self.metrics.upstream_error(reason.code());
+        }
+    }
+
+    fn record(&self, outcome: &Outcome, verdict: Verdict, reason: Option<DenyReason>, took: Duration, moved: Moved) -> Record<'_> {
+        let (status, denied_by) = match outcome {
+            Outcome::Refused(refusal) => (Some(refusal.reason().status()), refusal.deciding_rule().map(|rule| Cow::Owned(rule.to_owned()))),
+            Outcome::Complete | Outcome::Failed(_) => (self.status.map(|status| status.as_u16()), None),
+        };
+        let (path, query) = match self.url.as_deref().map(|url| url.split_once('?').ok_or(url)) {
+            Some(Ok((path, query))) => (Some(path), Some(query)),
+            Some(Err(path)) => (Some(path), None),
+            None => (None, None),
+        };
+        Record {
+            workload: self.tenant.as_ref().map(|tenant| Cow::Borrowed(&*tenant.workload.name)),
+            client: Some(Client {
+                ip: self.peer.ip(),
+                port: self.peer.port(),
+                pod: None,
+                user: None,
+            }),
+            form: Some(self.form),
+            method: self.method.as_ref().map(|method| Cow::Borrowed(shortened(method))),
+            scheme: self.scheme.map(Scheme::as_str),
+            host: self.host.as_deref().map(Cow::Borrowed),
+            port: self.port,
+            path: path.map(Cow::Borrowed),
+            query: query.map(Cow::Borrowed),
+            http: self.version.and_then(version),
+            verdict: Some(verdict),
+            reason: reason.map(DenyReason::code),
+            rule: denied_by.or_else(|| self.rule.as_ref().map(|rule| Cow::Borrowed(rule.name()))),
+            mode: self.tenant.as_ref().map(|tenant| tenant.workload.policy.mode().as_str()),
+            treatment: self.treatment,
+            address: self.address,
+            tls: self.tls.clone(),
+            status,
+            bytes_out: self.permitted.then_some(moved.out),
+            bytes_in: self.permitted.then_some(moved.back),
+            duration: Some(took),
+            redactions: self.found.iter().map(redaction).collect(),
+            trace: self.trace.as_deref().map(Cow::Borrowed),
+            ..Record::new(self.time, self.id, self.event)
         }
     }
 }
@@ -300,33 +369,22 @@ fn blames_upstream(reason: DenyReason) -> bool {
     reason.code().starts_with("upstream.")
 }
 
-fn redaction(found: &Found) -> Redaction<'static> {
+fn redaction(found: &Found) -> Redaction<'_> {
+    let place = match (found.surface, &found.field) {
+        (Surface::Header, Some(field)) => Cow::Owned(format!("header:{field}")),
+        (surface, _) => Cow::Borrowed(surface.as_str()),
+    };
     Redaction {
-        rule: shared(&found.finding.rule),
-        surface: found.surface,
-        field: found.field.as_ref().map(|field| field.as_str().to_owned().into()),
+        rule: Cow::Borrowed(&found.finding.rule),
+        place,
         count: found.finding.count,
-        fingerprint: found.finding.fingerprint.map(|fingerprint| fingerprint.to_string().into()),
+        fingerprint: found.finding.fingerprint.map(|fingerprint| Cow::Owned(fingerprint.to_string())),
     }
 }
 
-fn shared(text: &Arc<str>) -> record::Text<'static> {
-    record::Text::Shared(Arc::clone(text))
-}
-
-/// The registered methods need no allocation.
-fn method_name(method: &Method) -> record::Text<'static> {
-    match *method {
-        Method::GET => "GET".into(),
-        Method::POST => "POST".into(),
-        Method::CONNECT => "CONNECT".into(),
-        Method::PUT => "PUT".into(),
-        Method::DELETE => "DELETE".into(),
-        Method::HEAD => "HEAD".into(),
-        Method::OPTIONS => "OPTIONS".into(),
-        Method::PATCH => "PATCH".into(),
-        _ => method.as_str().chars().take(32).collect::<String>().into(),
-    }
+fn shortened(method: &Method) -> &str {
+    let name = method.as_str();
+    name.get(..MAX_METHOD).unwrap_or(name)
 }
 
 fn version(version: Version) -> Option<HttpVersion> {

@@ -78,12 +78,17 @@ fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
         Err(reason) => {
             // Nothing is read: the reply goes out if it fits the socket's buffer, as it does.
             let connection = Connection::refused(Arc::clone(proxy), peer);
-            let id = proxy.next_id();
-            let refusal = Refusal::from(reason);
-            if let Ok(slot) = proxy.trail.reserve() {
-                drop(Ledger::new(slot, id, &connection, Form::Absolute).finish(Outcome::Refused(refusal.clone())));
-            }
-            let _ = stream.try_write(&refusal.http1_bytes(&id.to_string())).is_ok();
+            let reply = match proxy.trail.reserve() {
+                Ok(slot) => {
+                    let ledger = Ledger::new(slot, &connection, Form::Absolute);
+                    let refusal = Refusal::from(reason);
+                    let reply = refusal.http1_bytes(&ledger.id());
+                    drop(ledger.finish(&Outcome::Refused(refusal)));
+                    reply
+                }
+                Err(_) => Refusal::from(DenyReason::AuditUnwritable).http1_bytes(""),
+            };
+            let _ = stream.try_write(&reply).is_ok();
         }
     }
 }
@@ -156,19 +161,15 @@ async fn refuse_bytes<T>(connection: &Connection, mut stream: T, fault: Fault)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let id = connection.proxy.next_id();
-    let mut refusal = Refusal::new(fault.reason).detail(fault.detail);
-    match connection.proxy.trail.reserve() {
+    let reply = match connection.proxy.trail.reserve() {
         Ok(slot) => {
-            let mut ledger = Ledger::new(slot, id, connection, connection.form(&http::Method::GET));
+            let mut ledger = Ledger::new(slot, connection, connection.form(&http::Method::GET));
             connection.identify_by_address(&mut ledger);
-            if ledger.finish(Outcome::Refused(refusal.clone())).await.is_err() {
-                refusal = DenyReason::AuditUnwritable.into();
-            }
+            connection.refuse(ledger, Refusal::new(fault.reason).detail(fault.detail)).await
         }
-        Err(_) => refusal = DenyReason::AuditUnwritable.into(),
-    }
-    let reply = refusal.http1_bytes(&id.to_string());
+        Err(_) => (Refusal::from(DenyReason::AuditUnwritable), String::new()),
+    };
+    let reply = reply.0.http1_bytes(&reply.1);
     let farewell = async {
         stream.write_all(&reply).await?;
         stream.shutdown().await?;

@@ -31,6 +31,7 @@ pub mod issuer;
 mod ledger;
 mod listener;
 mod outgoing;
+mod own;
 mod places;
 mod pool;
 mod prefixed;
@@ -61,16 +62,16 @@ use self::checked_io::Inspection;
 use self::generation::Generation;
 use self::head::Tunnel;
 use self::issuer::Issuer;
-use self::ledger::Ledger;
+use self::ledger::{Ledger, Outcome};
 use self::places::{Place, Places};
 use self::pool::Key;
 use self::reply::Refusal;
 use self::wire::Fault;
-use crate::admin::{Denied, Recent};
-use crate::audit::Trail;
-use crate::audit::record::{ExchangeId, Form};
+use crate::admin::Recent;
+use crate::audit::{ExchangeId, Form, Trail};
 use crate::config::Config;
 use crate::identity::Identified;
+use crate::policy::DenyReason;
 use crate::metrics::{ConnectionGuard, ConnectionKind, Metrics, WorkloadMetrics};
 
 /// The proxy: what all its connections share.
@@ -82,7 +83,9 @@ pub struct Proxy {
     /// Counts for those who match no workload.
     nobody: Arc<WorkloadMetrics>,
     issuer: Issuer,
-    recent: Arc<Recent>,
+    recent: Recent,
+    /// Where Egret itself listens.
+    listeners: Vec<SocketAddr>,
     places: Places,
     drain: watch::Sender<bool>,
     /// Tells exchanges of this process from those of others and of each other.
@@ -92,18 +95,19 @@ pub struct Proxy {
 
 impl Proxy {
     /// Puts a configuration to work. Must be called within the runtime.
-    pub fn new(config: Config, issuer: Issuer, trail: Trail, metrics: Metrics, recent: Arc<Recent>) -> Result<Arc<Self>, GenerationError> {
+    pub fn new(config: Config, issuer: Issuer, trail: Trail, metrics: Metrics, recent: Recent, listeners: Vec<SocketAddr>) -> Result<Arc<Self>, GenerationError> {
         metrics.client_connections_limit(config.limits.connections);
         let mut identity = [0; 16];
         // Only a name, not a secret: a process without random numbers still has its counter.
         let _ = aws_lc_rs::rand::fill(&mut identity).is_ok();
         Ok(Arc::new(Self {
-            generation: ArcSwap::new(Generation::new(config, &metrics)?),
+            generation: ArcSwap::new(Generation::new(config, &metrics, &listeners)?),
             trail,
             nobody: metrics.workload("", []),
             metrics,
             issuer,
             recent,
+            listeners,
             places: Places::default(),
             drain: watch::Sender::new(false),
             identity: u128::from_le_bytes(identity),
@@ -114,7 +118,7 @@ impl Proxy {
     /// Takes another configuration; exchanges under way keep theirs, new ones get this one.
     pub fn reload(&self, config: Config) -> Result<(), GenerationError> {
         let connections = config.limits.connections;
-        self.generation.store(Generation::new(config, &self.metrics)?);
+        self.generation.store(Generation::new(config, &self.metrics, &self.listeners)?);
         self.metrics.client_connections_limit(connections);
         Ok(())
     }
@@ -134,14 +138,10 @@ impl Proxy {
         self.generation.load_full()
     }
 
-    fn next_id(&self) -> ExchangeId {
+    /// A name for an exchange that begins now.
+    fn name_exchange(&self, now: OffsetDateTime) -> ExchangeId {
         let count = self.exchanges.fetch_add(1, Ordering::Relaxed);
-        ExchangeId::new(OffsetDateTime::now_utc(), self.identity ^ u128::from(count))
-    }
-
-    /// Shows a refusal on the console.
-    fn remember(&self, denied: Denied) {
-        self.recent.push(denied);
+        ExchangeId::new(now, self.identity ^ u128::from(count))
     }
 }
 
@@ -254,6 +254,22 @@ impl Connection {
         };
         if let Some(tenant) = name.and_then(|name| generation.tenant(&name)) {
             ledger.identified(&tenant);
+        }
+    }
+
+    /// Records a refusal and shows it on the console. Gives the refusal to answer with, which is another when no record can be written,
+    /// and the exchange's name.
+    async fn refuse(&self, ledger: Ledger, refusal: Refusal) -> (Refusal, String) {
+        let id = ledger.id();
+        let hint = refusal.hint_text().map(|hint| self.proxy.generation().redacted(hint)).unwrap_or_default();
+        if let Some(shown) = ledger.refusal(&refusal, hint) {
+            self.proxy.recent.push(shown);
+        }
+        let outcome = Outcome::Refused(refusal);
+        let recorded = ledger.finish(&outcome).await;
+        match (recorded, outcome) {
+            (Ok(()), Outcome::Refused(refusal)) => (refusal, id),
+            _ => (DenyReason::AuditUnwritable.into(), id),
         }
     }
 

@@ -149,7 +149,7 @@ impl Refusal {
     }
 
     fn proxy_status(&self) -> HeaderValue {
-        let text = format!("egret; error={}; details=\"{}\"", error_type(self.reason), self.reason.code());
+        let text = format!("egret; error={}; details=\"{}\"", self.reason.proxy_error(), self.reason.code());
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("egret; error=http_request_denied"))
     }
 }
@@ -157,28 +157,6 @@ impl Refusal {
 impl From<DenyReason> for Refusal {
     fn from(reason: DenyReason) -> Self {
         Self::new(reason)
-    }
-}
-
-/// The proxy error type of RFC 9209 §2.3 for a code.
-fn error_type(reason: DenyReason) -> &'static str {
-    let code = reason.code();
-    match code {
-        "upstream.name_not_found" | "upstream.resolve_failed" => "dns_error",
-        "upstream.resolve_timeout" => "dns_timeout",
-        "upstream.connect_failed" => "connection_refused",
-        "upstream.connect_timeout" => "connection_timeout",
-        "upstream.tls_failed" => "tls_protocol_error",
-        "upstream.certificate_invalid" => "tls_certificate_error",
-        "upstream.response_timeout" => "http_response_timeout",
-        "upstream.closed" => "connection_terminated",
-        "upstream.upgrade_invalid" => "http_upgrade_failed",
-        "internal.panic" | "audit.unwritable" => "proxy_internal_error",
-        _ if code.starts_with("address.") => "destination_ip_prohibited",
-        _ if code.starts_with("upstream.") => "http_protocol_error",
-        _ if code.starts_with("limit.") => "connection_limit_reached",
-        _ if reason.status() == 400 => "http_request_error",
-        _ => "http_request_denied",
     }
 }
 

@@ -64,7 +64,7 @@ impl Resolver {
         #[expect(clippy::disallowed_methods, reason = "the one look-up: the name comes from a Permit")]
         let lookup = self.inner.lookup_ip(absolute);
         match tokio::time::timeout(self.timeout, lookup).await {
-            Err(_elapsed) | Ok(Err(NetError::Timeout)) => Err(DenyReason::UpstreamResolveTimeout),
+            Err(_) | Ok(Err(NetError::Timeout)) => Err(DenyReason::UpstreamResolveTimeout),
             Ok(Err(NetError::Dns(DnsError::NoRecordsFound(_)))) => Err(DenyReason::UpstreamNameNotFound),
             Ok(Err(_)) => Err(DenyReason::UpstreamResolveFailed),
             Ok(Ok(answer)) => Ok(answer.iter().collect()),

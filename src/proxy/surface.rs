@@ -87,8 +87,8 @@ impl Action {
 /// Gives the trail path and query without secrets, before anything is decided.
 pub(crate) fn record_url(generation: &Generation, ledger: &mut Ledger, text: &str) {
     match generation.redaction.redactor.value(text.as_bytes(), &|_| false) {
-        Some((redacted, _)) => ledger.path(&String::from_utf8_lossy(&redacted)),
-        None => ledger.path(text),
+        Some((redacted, _)) => ledger.url(String::from_utf8_lossy(&redacted).into_owned()),
+        None => ledger.url(text.to_owned()),
     }
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn check_host(generation: &Generation, ledger: &mut Ledger, host: &Ho
     let Some((redacted, findings)) = generation.redaction.redactor.value(name.as_str().as_bytes(), &|_| false) else {
         return Ok(());
     };
-    ledger.host(&String::from_utf8_lossy(&redacted));
+    ledger.host(String::from_utf8_lossy(&redacted).into_owned());
     ledger.found(in_url(findings));
     match Action::of(generation.redaction.surfaces.url) {
         None | Some(Action::Note) => Ok(()),

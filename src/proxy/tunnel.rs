@@ -21,7 +21,7 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 pub(crate) fn spawn(client: OnUpgrade, dialled: Dialled, authority: Authority, mut ledger: Ledger, handover: Handover) {
     tokio::spawn(async move {
         let outcome = run(client, dialled, &authority, &mut ledger, &handover).await;
-        drop(ledger.finish(outcome));
+        drop(ledger.finish(&outcome));
     });
 }
 
@@ -29,12 +29,12 @@ async fn run(client: OnUpgrade, dialled: Dialled, authority: &Authority, ledger:
     let Ok(mut client) = handed_over(client).await else {
         return Outcome::Failed(DenyReason::ClientClosed);
     };
-    let _active = handover.proxy.metrics.connection_tunnel();
+    let _active = handover.tunnel_guard();
     let hello = match first_hello(&mut client, handover).await {
         Ok(hello) => hello,
         Err(reason) => return refuse(&mut client, reason).await,
     };
-    ledger.hello(hello.server_name.as_deref(), hello.tls_1_3, hello.alpn.as_deref());
+    ledger.hello(hello.server_name.as_deref(), hello.alpn.as_deref());
     if let Err(reason) = check(&hello, authority.host()) {
         return refuse(&mut client, reason).await;
     }
@@ -49,7 +49,7 @@ async fn run(client: OnUpgrade, dialled: Dialled, authority: &Authority, ledger:
 
 /// Reads until the hello is whole, or can't become one.
 async fn first_hello<T: AsyncRead + Unpin>(client: &mut Prefixed<T>, handover: &Handover) -> Result<ClientHello, DenyReason> {
-    let limit = handover.generation.limits.head_timeout;
+    let limit = handover.generation.limits.client_hello_timeout;
     let mut parsed = Ok(None);
     let peeked = client.peek(MAX_CLIENT_HELLO, |bytes| {
         parsed = client_hello::parse(bytes);
@@ -60,7 +60,7 @@ async fn first_hello<T: AsyncRead + Unpin>(client: &mut Prefixed<T>, handover: &
         Ok(Err(_)) => Err(DenyReason::ClientClosed),
         Ok(Ok(whole)) => match parsed? {
             Some(hello) => Ok(hello),
-            None if whole => Err(DenyReason::LimitClientHelloSize),
+            None if whole => Err(DenyReason::TlsClientHelloTooLarge),
             None => Err(DenyReason::ClientClosed),
         },
     }

@@ -112,7 +112,7 @@ pub(crate) fn join(client: OnUpgrade, origin: OnUpgrade, outgoing: Arc<Outgoing>
     tokio::spawn(async move {
         let _active = handover.tunnel_guard();
         let (Ok(client), Ok(origin)) = tokio::join!(handed_over(client), origin) else {
-            drop(ledger.finish(Outcome::Failed(DenyReason::ClientClosed)));
+            drop(ledger.finish(&Outcome::Failed(DenyReason::ClientClosed)));
             return;
         };
         let mut client = RedactedMessages::new(client, Arc::clone(&outgoing));
@@ -125,7 +125,7 @@ pub(crate) fn join(client: OnUpgrade, origin: OnUpgrade, outgoing: Arc<Outgoing>
             (None, End::Silent) => Outcome::Failed(DenyReason::LimitIdle),
             (None, End::Broken) => Outcome::Failed(DenyReason::UpstreamClosed),
         };
-        drop(ledger.finish(outcome));
+        drop(ledger.finish(&outcome));
     });
 }
 

@@ -71,6 +71,11 @@ impl Redactor {
         &self.settings.rules
     }
 
+    /// Whether what it writes is as long as what it replaces.
+    pub fn keeps_length(&self) -> bool {
+        matches!(self.settings.replacement, Replacement::SameLength)
+    }
+
     /// A stream for one body, or for the messages of one direction of a WebSocket.
     pub fn stream(&self) -> Stream {
         Stream::new(self.clone())
