@@ -10,7 +10,11 @@ fuzz_target!(|input: (&str, &str)| {
     let path = CanonicalPath::parse(raw);
     if let Ok(path) = &path {
         assert_eq!(CanonicalPath::parse(path.as_str()).as_ref(), Ok(path));
-        assert!(path.as_str().split('/').all(|segment| segment != "." && segment != ".."));
+        assert!(
+            path.as_str()
+                .split('/')
+                .all(|segment| segment != "." && segment != "..")
+        );
     }
     let pattern = PathPattern::parse(pattern);
     if let Ok(pattern) = &pattern {

@@ -17,23 +17,23 @@ pub(super) fn list(name: &str, lines: &[&str]) -> Arc<Allowlist> {
             line,
             column: 5,
         };
-        match text.strip_prefix("deny ") {
-            Some(text) => {
-                let id = RuleId {
-                    list: name.into(),
-                    kind: RuleKind::Deny,
-                    number: denies.len() + 1,
-                };
-                denies.push(Deny::new(id, source, selectors(text)).unwrap());
-            }
-            None => {
-                let id = RuleId {
-                    list: name.into(),
-                    kind: RuleKind::Allow,
-                    number: rules.len() + 1,
-                };
-                rules.push(rule(id, source, text));
-            }
+        let (kind, text) = match text.strip_prefix("deny ") {
+            Some(text) => (RuleKind::Deny, text),
+            None => (RuleKind::Allow, *text),
+        };
+        let number = 1 + if kind == RuleKind::Allow {
+            rules.len()
+        } else {
+            denies.len()
+        };
+        let id = RuleId {
+            list: name.into(),
+            kind,
+            number,
+        };
+        match kind {
+            RuleKind::Allow => rules.push(rule(id, source, text)),
+            RuleKind::Deny => denies.push(Deny::new(id, source, selectors(text)).unwrap()),
         }
     }
     Arc::new(Allowlist::new(name.into(), "", rules, denies))

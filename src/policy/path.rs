@@ -118,6 +118,10 @@ pub(super) fn canonical(raw: &str, asterisk: Asterisk) -> Result<String, PathErr
             _ => push_escape(&mut text, byte),
         }
     }
+    // Escaping makes a path longer; its canonical form must be one itself.
+    if text.len() > MAX_PATH_BYTES {
+        return Err(PathError::TooLong);
+    }
     Ok(text)
 }
 
@@ -349,6 +353,10 @@ mod tests {
         }
         refused(
             &format!("/{}", "a".repeat(MAX_PATH_BYTES)),
+            PathError::TooLong,
+        );
+        refused(
+            &format!("/{}", "{".repeat(MAX_PATH_BYTES / 2)),
             PathError::TooLong,
         );
         check(

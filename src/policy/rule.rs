@@ -506,7 +506,7 @@ mod tests {
     fn check(
         treatment: Treatment,
         change: impl FnOnce(&mut Selectors),
-        expected: Result<(), RuleError>,
+        expected: &Result<(), RuleError>,
     ) {
         let parts = RuleParts {
             id: id(RuleKind::Allow),
@@ -515,78 +515,78 @@ mod tests {
             treatment,
             credentials: None,
         };
-        assert_eq!(Rule::new(parts).map(|_| ()), expected);
+        assert_eq!(&Rule::new(parts).map(|_| ()), expected);
     }
 
     #[test]
     fn rules_do_not_contradict_themselves() {
         use Treatment::{Intercept, Tunnel};
-        check(Intercept, |_| {}, Ok(()));
+        check(Intercept, |_| {}, &Ok(()));
         check(
             Intercept,
             |s| s.ports = Some(vec![]),
-            Err(RuleError::Empty("ports")),
+            &Err(RuleError::Empty("ports")),
         );
         check(
             Intercept,
             |s| s.schemes = Some(vec![]),
-            Err(RuleError::Empty("schemes")),
+            &Err(RuleError::Empty("schemes")),
         );
         check(
             Intercept,
             |s| s.methods = Some(vec![]),
-            Err(RuleError::Empty("methods")),
+            &Err(RuleError::Empty("methods")),
         );
         check(
             Intercept,
             |s| s.paths = Some(vec![]),
-            Err(RuleError::Empty("paths")),
+            &Err(RuleError::Empty("paths")),
         );
         check(
             Intercept,
             |s| s.ports = Some(vec![443, 0]),
-            Err(RuleError::Port),
+            &Err(RuleError::Port),
         );
         check(
             Intercept,
             |s| s.methods = Some(vec!["GET".into(), "M-SEARCH".into()]),
-            Ok(()),
+            &Ok(()),
         );
         check(
             Intercept,
             |s| s.methods = Some(vec!["get".into()]),
-            Err(RuleError::MethodCase("GET".into())),
+            &Err(RuleError::MethodCase("GET".into())),
         );
         check(
             Intercept,
             |s| s.methods = Some(vec!["connect".into()]),
-            Err(RuleError::MethodConnect),
+            &Err(RuleError::MethodConnect),
         );
         check(
             Intercept,
             |s| s.methods = Some(vec!["".into()]),
-            Err(RuleError::Method("".into())),
+            &Err(RuleError::Method("".into())),
         );
         check(
             Intercept,
             |s| s.methods = Some(vec!["G T".into()]),
-            Err(RuleError::Method("G T".into())),
+            &Err(RuleError::Method("G T".into())),
         );
-        check(Tunnel, |s| s.ports = Some(vec![8443]), Ok(()));
+        check(Tunnel, |s| s.ports = Some(vec![8443]), &Ok(()));
         check(
             Tunnel,
             |s| s.methods = Some(vec!["GET".into()]),
-            Err(RuleError::TunnelSelects("methods")),
+            &Err(RuleError::TunnelSelects("methods")),
         );
         check(
             Tunnel,
             |s| s.paths = Some(vec![PathPattern::parse("/**").unwrap()]),
-            Err(RuleError::TunnelSelects("paths")),
+            &Err(RuleError::TunnelSelects("paths")),
         );
         check(
             Tunnel,
             |s| s.schemes = Some(vec![Scheme::Https, Scheme::Http]),
-            Err(RuleError::TunnelHttp),
+            &Err(RuleError::TunnelHttp),
         );
         assert_eq!(
             Deny::new(
