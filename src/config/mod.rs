@@ -20,6 +20,9 @@ mod redaction;
 mod shipped;
 mod source;
 pub mod state;
+#[cfg(test)]
+mod tests;
+
 mod workload;
 
 use std::net::{IpAddr, SocketAddr};
