@@ -9,12 +9,21 @@ use super::field::{Field, Table};
 use super::probe::Probe;
 use super::workload::plain_name;
 use crate::policy::{
-    Allowlist, Deny, HostPattern, PathPattern, Rule, RuleError, RuleId, RuleKind, RuleParts, Scheme, Selectors, SourcePosition, Treatment,
+    Allowlist, Deny, HostPattern, PathPattern, Rule, RuleError, RuleId, RuleKind, RuleParts,
+    Scheme, Selectors, SourcePosition, Treatment,
 };
 use crate::redact::Rules;
 
 const LIST: &[&str] = &["name", "description", "rules", "deny", "examples"];
-const RULE: &[&str] = &["host", "ports", "schemes", "methods", "paths", "treatment", "credentials"];
+const RULE: &[&str] = &[
+    "host",
+    "ports",
+    "schemes",
+    "methods",
+    "paths",
+    "treatment",
+    "credentials",
+];
 const DENY: &[&str] = &["host", "ports", "schemes", "methods", "paths"];
 const EXAMPLE: &[&str] = &["allow", "deny"];
 const SCHEMES: &[&str] = &["https", "http"];
@@ -29,15 +38,24 @@ pub struct LoadedList {
     pub examples: Vec<Example>,
     /// Where its name stands.
     pub source: SourcePosition,
+    shipped: bool,
 }
 
 impl LoadedList {
+    /// Whether it is one of those embedded in the binary.
+    pub fn is_shipped(&self) -> bool {
+        self.shipped
+    }
+
     /// The error of bearing another list's name.
     pub(super) fn repeats(&self, first: &Self) -> ConfigError {
         let SourcePosition { file, line, column } = &self.source;
         ConfigError {
             file: Arc::clone(file),
-            position: Some(super::Position { line: *line, column: *column }),
+            position: Some(super::Position {
+                line: *line,
+                column: *column,
+            }),
             key: "name".to_owned(),
             problem: Problem::RepeatedName {
                 name: self.list.name().to_string(),
@@ -45,6 +63,15 @@ impl LoadedList {
             },
         }
     }
+}
+
+/// An allowlist file's text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'a> {
+    /// How the file is named in messages.
+    pub(super) file: &'a Arc<str>,
+    pub(super) text: &'a str,
+    pub(super) shipped: bool,
 }
 
 /// A request, and what the list alone must say to it.
@@ -69,16 +96,31 @@ pub enum Verdict {
 
 /// Reads one allowlist file. `rules` are the redactor's, whose names `credentials` uses; without them those names aren't
 /// checked, since something is wrong with the rules already.
-pub(super) fn read(file: &Arc<str>, text: &str, rules: Option<&Rules>, errors: &mut Errors) -> Option<LoadedList> {
+pub(super) fn read(
+    text: &Text<'_>,
+    rules: Option<&Rules>,
+    errors: &mut Errors,
+) -> Option<LoadedList> {
+    let Text {
+        file,
+        text,
+        shipped,
+    } = *text;
     let node = errors.keep(document::parse(file, text))?;
     let table = Field::root(file, &node).table(LIST, errors);
-    let name = table.require("name", "give the list the name that workloads allow it by", errors)?;
+    let name = table.require(
+        "name",
+        "give the list the name that workloads allow it by",
+        errors,
+    )?;
     let source = position(&name);
     let name: Arc<str> = Arc::from(errors.keep(plain_name(&name))?);
     let description = table.read_or("description", "", errors, |field| field.text("a sentence"));
     let items = |key, errors: &mut Errors| {
         let field = table.get(key);
-        field.and_then(|field| errors.keep(field.list("a list of rules"))).unwrap_or_default()
+        field
+            .and_then(|field| errors.keep(field.list("a list of rules")))
+            .unwrap_or_default()
     };
     let mut allowed = Vec::new();
     for (index, item) in items("rules", errors).iter().enumerate() {
@@ -90,33 +132,62 @@ pub(super) fn read(file: &Arc<str>, text: &str, rules: Option<&Rules>, errors: &
         let id = id(&name, RuleKind::Deny, index);
         denied.extend(deny(item, id, errors));
     }
-    let examples = items("examples", errors).iter().filter_map(|item| example(item, errors)).collect();
+    let examples = items("examples", errors)
+        .iter()
+        .filter_map(|item| example(item, errors))
+        .collect();
     let list = Arc::new(Allowlist::new(name, description, allowed, denied));
-    Some(LoadedList { list, examples, source })
+    Some(LoadedList {
+        list,
+        examples,
+        source,
+        shipped,
+    })
 }
 
 fn id(list: &Arc<str>, kind: RuleKind, index: usize) -> RuleId {
-    RuleId { list: Arc::clone(list), kind, number: index + 1 }
+    RuleId {
+        list: Arc::clone(list),
+        kind,
+        number: index + 1,
+    }
 }
 
 fn position(field: &Field<'_>) -> SourcePosition {
     let super::Position { line, column } = field.position();
-    SourcePosition { file: Arc::clone(field.file()), line, column }
+    SourcePosition {
+        file: Arc::clone(field.file()),
+        line,
+        column,
+    }
 }
 
 fn rule(field: &Field<'_>, id: RuleId, rules: Option<&Rules>, errors: &mut Errors) -> Option<Rule> {
     let before = errors.count();
     let table = field.table(RULE, errors);
     let treatments = &[Treatment::Intercept, Treatment::Tunnel];
-    let treatment = table.read_or("treatment", Treatment::Intercept, errors, |field| field.one_of(TREATMENTS, treatments));
+    let treatment = table.read_or("treatment", Treatment::Intercept, errors, |field| {
+        field.one_of(TREATMENTS, treatments)
+    });
     let kind = |field: &Field<'_>| secret_kind(field, rules);
-    let credentials = table.read_list("credentials", "a list of kinds of secret, or [] for none", errors, kind);
+    let credentials = table.read_list(
+        "credentials",
+        "a list of kinds of secret, or [] for none",
+        errors,
+        kind,
+    );
     let selectors = selectors(&table, errors)?;
     if errors.count() > before {
         // What is left of it may contradict itself where the whole would not.
         return None;
     }
-    let rule = Rule::new(RuleParts { id, source: position(field), selectors, treatment, credentials });
+    let rule = Rule::new(RuleParts {
+        id,
+        source: position(field),
+        selectors,
+        treatment,
+        credentials,
+    });
     errors.keep(rule.map_err(|error| rule_error(&table, error)))
 }
 
@@ -140,36 +211,66 @@ fn rule_error(table: &Table<'_>, error: RuleError) -> ConfigError {
         RuleError::TunnelHttp => "schemes",
     };
     let field = table.get(key);
-    field.as_ref().unwrap_or(table.field()).error(Problem::Rule(error))
+    field
+        .as_ref()
+        .unwrap_or(table.field())
+        .error(Problem::Rule(error))
 }
 
 fn selectors(table: &Table<'_>, errors: &mut Errors) -> Option<Selectors> {
-    let hosts = table.require("host", "name the host, or *.example.com for every name below example.com", errors);
+    let hosts = table.require(
+        "host",
+        "name the host, or *.example.com for every name below example.com",
+        errors,
+    );
     let hosts = hosts.and_then(|field| errors.keep(host(&field)));
     let ports = table.read_list("ports", "a list of ports such as [443]", errors, port);
     let schemes = table.read_list("schemes", "a list such as [https]", errors, |field| {
         field.one_of(SCHEMES, &[Scheme::Https, Scheme::Http])
     });
     let methods = table.read_list("methods", "a list such as [GET, POST]", errors, |field| {
-        Ok(Box::from(field.text("a method such as GET, in quotes if YAML takes it for something else")?))
+        Ok(Box::from(field.text(
+            "a method such as GET, in quotes if YAML takes it for something else",
+        )?))
     });
     let paths = table.read_list("paths", "a list such as [\"/repos/**\"]", errors, path);
-    Some(Selectors { hosts: hosts?, ports, schemes, methods, paths })
+    Some(Selectors {
+        hosts: hosts?,
+        ports,
+        schemes,
+        methods,
+        paths,
+    })
 }
 
 /// A host pattern.
 pub(super) fn host(field: &Field<'_>) -> Result<HostPattern, ConfigError> {
     let text = field.text("a host such as api.example.com, in quotes")?;
-    HostPattern::parse(text).map_err(|error| field.error(Problem::Pattern { found: text.to_owned(), error }))
+    HostPattern::parse(text).map_err(|error| {
+        field.error(Problem::Pattern {
+            found: text.to_owned(),
+            error,
+        })
+    })
 }
 
 fn path(field: &Field<'_>) -> Result<PathPattern, ConfigError> {
     let text = field.text("a path such as /repos/**, in quotes")?;
-    PathPattern::parse(text).map_err(|error| field.error(Problem::Pattern { found: text.to_owned(), error }))
+    PathPattern::parse(text).map_err(|error| {
+        field.error(Problem::Pattern {
+            found: text.to_owned(),
+            error,
+        })
+    })
 }
 
 fn port(field: &Field<'_>) -> Result<u16, ConfigError> {
-    let wrong = || field.error(Problem::WrongShape { found: field.shape(), wanted: "a number from 1 to 65535" });
+    let wrong = || {
+        field.error(Problem::WrongShape {
+            found: field.shape(),
+            wanted: "a number from 1 to 65535",
+        })
+    };
     let count = field.count().ok_or_else(wrong)?;
     let port = u16::try_from(count).ok().filter(|port| *port > 0);
     port.ok_or_else(|| {
@@ -185,7 +286,12 @@ fn secret_kind(field: &Field<'_>, rules: Option<&Rules>) -> Result<Box<str>, Con
     };
     let closest = closest(name, rules.iter().map(crate::redact::Rule::id)).map(str::to_owned);
     let known = "the kinds are the ids of the rules under redaction.rules".to_owned();
-    Err(field.error(Problem::UnknownName { kind: "kind of secret", found: name.to_owned(), closest, known }))
+    Err(field.error(Problem::UnknownName {
+        kind: "kind of secret",
+        found: name.to_owned(),
+        closest,
+        known,
+    }))
 }
 
 fn example(field: &Field<'_>, errors: &mut Errors) -> Option<Example> {
@@ -202,6 +308,15 @@ fn example(field: &Field<'_>, errors: &mut Errors) -> Option<Example> {
         }
     };
     let text = errors.keep(request.text("a request such as \"GET https://host/path\""))?;
-    let probe = Probe::parse_line(text).map_err(|error| request.error(Problem::NotARequest { found: text.to_owned(), error }));
-    Some(Example { verdict, probe: errors.keep(probe)?, source: position(field) })
+    let probe = Probe::parse_line(text).map_err(|error| {
+        request.error(Problem::NotARequest {
+            found: text.to_owned(),
+            error,
+        })
+    });
+    Some(Example {
+        verdict,
+        probe: errors.keep(probe)?,
+        source: position(field),
+    })
 }

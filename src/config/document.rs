@@ -28,7 +28,7 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) enum Value {
     Nothing,
-    Boolean(bool),
+    Boolean,
     /// A whole number that is not negative.
     Count(u64),
     /// Any other number: nothing in Egret's documents wants one.
@@ -49,7 +49,7 @@ impl Node {
     pub(super) fn shape(&self) -> Shape {
         match self.value {
             Value::Nothing => Shape::Nothing,
-            Value::Boolean(_) => Shape::Boolean,
+            Value::Boolean => Shape::Boolean,
             Value::Count(_) | Value::OtherNumber => Shape::Number,
             Value::Text(_) => Shape::Text,
             Value::List(_) => Shape::List,
@@ -105,7 +105,11 @@ fn problem(error: &serde_saphyr::Error) -> Problem {
     use serde_saphyr::Error;
     match error {
         Error::AliasError { error, .. } => problem(error),
-        Error::MultipleDocuments { .. } | Error::Budget { breach: BudgetBreach::Documents { .. }, .. } => Problem::SeveralDocuments,
+        Error::MultipleDocuments { .. }
+        | Error::Budget {
+            breach: BudgetBreach::Documents { .. },
+            ..
+        } => Problem::SeveralDocuments,
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
@@ -119,17 +123,25 @@ fn reason(error: &serde_saphyr::Error) -> String {
     let text = error.render();
     let line = text.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
-    line.split_once(" at line ").map_or(line, |(reason, _)| reason).to_owned()
+    line.split_once(" at line ")
+        .map_or(line, |(reason, _)| reason)
+        .to_owned()
 }
 
 fn position(at: Location) -> Position {
-    Position { line: at.line(), column: at.column() }
+    Position {
+        line: at.line(),
+        column: at.column(),
+    }
 }
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Self { position: position(spanned.referenced), value: spanned.value })
+        Ok(Self {
+            position: position(spanned.referenced),
+            value: spanned.value,
+        })
     }
 }
 
@@ -152,8 +164,8 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(Value::Nothing)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Boolean(value))
+    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+        Ok(Value::Boolean)
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
@@ -187,7 +199,11 @@ impl<'de> Visitor<'de> for AnyValue {
     fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Value, A::Error> {
         let mut entries = Vec::new();
         while let Some(key) = table.next_key::<Spanned<String>>()? {
-            entries.push(Entry { key: key.value, position: position(key.referenced), node: table.next_value()? });
+            entries.push(Entry {
+                key: key.value,
+                position: position(key.referenced),
+                node: table.next_value()?,
+            });
         }
         Ok(Value::Table(entries))
     }
@@ -206,11 +222,26 @@ mod tests {
     #[test]
     fn what_is_not_one_yaml_document_is_refused_at_its_place() {
         check("a: [", "f.yaml:1:4: not YAML: unclosed bracket '['");
-        check("a: 1\n---\nb: 2\n", "f.yaml:2:1: more than one YAML document; write one document a file");
-        check("a: *b", "f.yaml:1:4: not YAML: alias references unknown anchor");
-        check("a: !secret b", "f.yaml:1:12: not YAML: unsupported tag `!secret`");
-        check("a:\tb\n\tc: d", "f.yaml:1:4: not YAML: while scanning a plain scalar, found a tab");
-        check("? [a]\n: b\n", "f.yaml:1:3: not YAML: expected string scalar");
+        check(
+            "a: 1\n---\nb: 2\n",
+            "f.yaml:2:1: more than one YAML document; write one document a file",
+        );
+        check(
+            "a: *b",
+            "f.yaml:1:4: not YAML: alias references unknown anchor",
+        );
+        check(
+            "a: !secret b",
+            "f.yaml:1:12: not YAML: unsupported tag `!secret`",
+        );
+        check(
+            "a:\tb\n\tc: d",
+            "f.yaml:1:4: not YAML: while scanning a plain scalar, found a tab",
+        );
+        check(
+            "? [a]\n: b\n",
+            "f.yaml:1:3: not YAML: expected string scalar",
+        );
     }
 
     #[test]
@@ -218,27 +249,46 @@ mod tests {
         let deep = "[".repeat(40) + &"]".repeat(40);
         assert!(parse(&Arc::from("f.yaml"), &deep).is_err());
         let long = "- x\n".repeat(MAX_NODES + 1);
-        assert_eq!(parse(&Arc::from("f.yaml"), &long).unwrap_err().problem, Problem::TooComplex);
-        let laughs = (1..12).fold("a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, level| {
-            text + &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 9].join(", "))
-        });
-        assert_eq!(parse(&Arc::from("f.yaml"), &laughs).unwrap_err().problem, Problem::TooComplex);
+        assert_eq!(
+            parse(&Arc::from("f.yaml"), &long).unwrap_err().problem,
+            Problem::TooComplex
+        );
+        let laughs = (1..12).fold(
+            "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned(),
+            |text, level| {
+                text + &format!(
+                    "a{level}: &a{level} [{}]\n",
+                    vec![format!("*a{}", level - 1); 9].join(", ")
+                )
+            },
+        );
+        assert_eq!(
+            parse(&Arc::from("f.yaml"), &laughs).unwrap_err().problem,
+            Problem::TooComplex
+        );
     }
 
     #[test]
     fn words_that_older_yaml_took_for_booleans_and_octal_numbers_are_text() {
         for word in ["off", "on", "yes", "no", "0777", "1_000"] {
             let node = parse(&Arc::from("f.yaml"), word).unwrap();
-            assert!(matches!(&node.value, Value::Text(text) if text == word), "{word}: {node:?}");
+            assert!(
+                matches!(&node.value, Value::Text(text) if text == word),
+                "{word}: {node:?}"
+            );
         }
     }
 
     #[test]
     fn each_key_and_value_knows_its_place() {
         let node = parse(&Arc::from("f.yaml"), "a: 1\nb:\n  - {c: d}\n").unwrap();
-        let Value::Table(entries) = node.value else { panic!("a table") };
+        let Value::Table(entries) = node.value else {
+            panic!("a table")
+        };
         assert_eq!(entries[1].position, Position { line: 2, column: 1 });
-        let Value::List(items) = &entries[1].node.value else { panic!("a list") };
+        let Value::List(items) = &entries[1].node.value else {
+            panic!("a list")
+        };
         assert_eq!(items[0].position, Position { line: 3, column: 5 });
     }
 }

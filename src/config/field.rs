@@ -17,7 +17,11 @@ pub(super) struct Field<'a> {
 impl<'a> Field<'a> {
     /// The whole document.
     pub(super) fn root(file: &'a Arc<str>, node: &'a Node) -> Self {
-        Self { file, key: String::new(), node }
+        Self {
+            file,
+            key: String::new(),
+            node,
+        }
     }
 
     pub(super) fn file(&self) -> &'a Arc<str> {
@@ -52,16 +56,22 @@ impl<'a> Field<'a> {
     }
 
     fn wrong_shape(&self, wanted: &'static str) -> ConfigError {
-        self.error(Problem::WrongShape { found: self.node.shape(), wanted })
+        self.error(Problem::WrongShape {
+            found: self.node.shape(),
+            wanted,
+        })
     }
 
     /// Text; `wanted` says what to write when it is something else.
     pub(super) fn text(&self, wanted: &'static str) -> Result<&'a str, ConfigError> {
         match &self.node.value {
             Value::Text(text) => Ok(text),
-            Value::Nothing | Value::Boolean(_) | Value::Count(_) | Value::OtherNumber | Value::List(_) | Value::Table(_) => {
-                Err(self.wrong_shape(wanted))
-            }
+            Value::Nothing
+            | Value::Boolean
+            | Value::Count(_)
+            | Value::OtherNumber
+            | Value::List(_)
+            | Value::Table(_) => Err(self.wrong_shape(wanted)),
         }
     }
 
@@ -69,7 +79,12 @@ impl<'a> Field<'a> {
     pub(super) fn count(&self) -> Option<u64> {
         match self.node.value {
             Value::Count(count) => Some(count),
-            Value::Nothing | Value::Boolean(_) | Value::OtherNumber | Value::Text(_) | Value::List(_) | Value::Table(_) => None,
+            Value::Nothing
+            | Value::Boolean
+            | Value::OtherNumber
+            | Value::Text(_)
+            | Value::List(_)
+            | Value::Table(_) => None,
         }
     }
 
@@ -81,16 +96,33 @@ impl<'a> Field<'a> {
         read: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, ConfigError> {
         let text = self.text(example)?;
-        read(text).ok_or_else(|| self.error(Problem::WrongText { found: text.to_owned(), wanted, example }))
+        read(text).ok_or_else(|| {
+            self.error(Problem::WrongText {
+                found: text.to_owned(),
+                wanted,
+                example,
+            })
+        })
     }
 
     /// One of a closed set of words.
-    pub(super) fn one_of<T: Copy>(&self, choices: &'static [&'static str], values: &[T]) -> Result<T, ConfigError> {
+    pub(super) fn one_of<T: Copy>(
+        &self,
+        choices: &'static [&'static str],
+        values: &[T],
+    ) -> Result<T, ConfigError> {
         let text = self.text("one of its words as text")?;
-        let found = choices.iter().zip(values).find(|(choice, _)| **choice == text);
+        let found = choices
+            .iter()
+            .zip(values)
+            .find(|(choice, _)| **choice == text);
         found.map(|(_, value)| *value).ok_or_else(|| {
             let closest = closest(text, choices.iter().copied());
-            self.error(Problem::NotOneOf { found: text.to_owned(), closest, choices })
+            self.error(Problem::NotOneOf {
+                found: text.to_owned(),
+                closest,
+                choices,
+            })
         })
     }
 
@@ -99,7 +131,11 @@ impl<'a> Field<'a> {
         let Value::List(nodes) = &self.node.value else {
             return Err(self.wrong_shape(wanted));
         };
-        let item = |(index, node)| Field { file: self.file, key: format!("{}[{index}]", self.key), node };
+        let item = |(index, node)| Field {
+            file: self.file,
+            key: format!("{}[{index}]", self.key),
+            node,
+        };
         Ok(nodes.iter().enumerate().map(item).collect())
     }
 
@@ -109,20 +145,35 @@ impl<'a> Field<'a> {
         let entries: &[Entry] = match &self.node.value {
             Value::Table(entries) => entries,
             Value::Nothing => &[],
-            Value::Boolean(_) | Value::Count(_) | Value::OtherNumber | Value::Text(_) | Value::List(_) => {
+            Value::Boolean
+            | Value::Count(_)
+            | Value::OtherNumber
+            | Value::Text(_)
+            | Value::List(_) => {
                 errors.add(self.wrong_shape("a table of `key: value` lines"));
                 &[]
             }
         };
-        let table = Table { field: self.clone(), entries };
+        let table = Table {
+            field: self.clone(),
+            entries,
+        };
         table.note_bad_keys(known, errors);
         table
     }
 
     fn below(&self, entry: &'a Entry) -> Field<'a> {
         let key = entry.key.escape_debug();
-        let key = if self.key.is_empty() { key.to_string() } else { format!("{}.{key}", self.key) };
-        Field { file: self.file, key, node: &entry.node }
+        let key = if self.key.is_empty() {
+            key.to_string()
+        } else {
+            format!("{}.{key}", self.key)
+        };
+        Field {
+            file: self.file,
+            key,
+            node: &entry.node,
+        }
     }
 }
 
@@ -144,11 +195,19 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Field<'a>> {
-        self.entries.iter().find(|entry| entry.key == key).map(|entry| self.field.below(entry))
+        self.entries
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| self.field.below(entry))
     }
 
     /// A key that must be there; its absence is noted, with the remedy.
-    pub(super) fn require(&self, key: &'static str, remedy: &'static str, errors: &mut Errors) -> Option<Field<'a>> {
+    pub(super) fn require(
+        &self,
+        key: &'static str,
+        remedy: &'static str,
+        errors: &mut Errors,
+    ) -> Option<Field<'a>> {
         let field = self.get(key);
         if field.is_none() {
             errors.add(self.field.error(Problem::MissingKey { key, remedy }));
@@ -165,7 +224,9 @@ impl<'a> Table<'a> {
         errors: &mut Errors,
         read: impl FnOnce(&Field<'a>) -> Result<T, ConfigError>,
     ) -> T {
-        self.get(key).and_then(|field| errors.keep(read(&field))).unwrap_or(default)
+        self.get(key)
+            .and_then(|field| errors.keep(read(&field)))
+            .unwrap_or(default)
     }
 
     /// The items of a list, each as `read` understands it; `None` when the key is absent. Items with errors are noted and left out.
@@ -178,21 +239,38 @@ impl<'a> Table<'a> {
     ) -> Option<Vec<T>> {
         let list = self.get(key)?.list(wanted);
         let items = errors.keep(list).unwrap_or_default();
-        Some(items.iter().filter_map(|item| errors.keep(read(item))).collect())
+        Some(
+            items
+                .iter()
+                .filter_map(|item| errors.keep(read(item)))
+                .collect(),
+        )
     }
 
     fn note_bad_keys(&self, known: &'static [&'static str], errors: &mut Errors) {
         for (index, entry) in self.entries.iter().enumerate() {
-            let first = self.entries.iter().take(index).find(|earlier| earlier.key == entry.key);
+            let first = self
+                .entries
+                .iter()
+                .take(index)
+                .find(|earlier| earlier.key == entry.key);
             let problem = if let Some(first) = first {
-                Problem::RepeatedKey { first: first.position.line }
+                Problem::RepeatedKey {
+                    first: first.position.line,
+                }
             } else if !known.contains(&entry.key.as_str()) {
-                Problem::UnknownKey { closest: closest(&entry.key, known.iter().copied()), known }
+                Problem::UnknownKey {
+                    closest: closest(&entry.key, known.iter().copied()),
+                    known,
+                }
             } else {
                 continue;
             };
             let error = self.field.below(entry).error(problem);
-            errors.add(ConfigError { position: Some(entry.position), ..error });
+            errors.add(ConfigError {
+                position: Some(entry.position),
+                ..error
+            });
         }
     }
 }

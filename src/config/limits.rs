@@ -134,10 +134,21 @@ impl Limits {
         let table = field.table(KEYS, errors);
         let mut given = Vec::new();
         for limit in LIMITS {
-            let Some(field) = table.get(limit.name) else { continue };
-            given.extend(errors.keep(limit.read(&field)).map(|value| (limit.name, value)));
+            let Some(field) = table.get(limit.name) else {
+                continue;
+            };
+            given.extend(
+                errors
+                    .keep(limit.read(&field))
+                    .map(|value| (limit.name, value)),
+            );
         }
-        Self::from_values(|name, default| given.iter().find(|(given, _)| *given == name).map_or(default, |(_, value)| *value))
+        Self::from_values(|name, default| {
+            given
+                .iter()
+                .find(|(given, _)| *given == name)
+                .map_or(default, |(_, value)| *value)
+        })
     }
 }
 
@@ -147,7 +158,8 @@ impl Limit {
         if (self.least..=self.most).contains(&value) {
             return Ok(value);
         }
-        let [found, least, most] = [value, self.least, self.most].map(|value| self.unit.show(value));
+        let [found, least, most] =
+            [value, self.least, self.most].map(|value| self.unit.show(value));
         Err(field.error(Problem::OutOfRange { found, least, most }))
     }
 }
@@ -158,7 +170,12 @@ const TIME: &str = "a duration such as 500ms, 10s, 5m or 1h";
 
 impl Unit {
     fn read(self, field: &Field<'_>) -> Result<u64, ConfigError> {
-        let wrong = |wanted| field.error(Problem::WrongShape { found: field.shape(), wanted });
+        let wrong = |wanted| {
+            field.error(Problem::WrongShape {
+                found: field.shape(),
+                wanted,
+            })
+        };
         match self {
             Self::Count => field.count().ok_or_else(|| wrong(COUNT)),
             Self::Bytes => match field.count() {
@@ -176,7 +193,9 @@ impl Unit {
             Self::Bytes => &[(GIB, "GiB"), (KIB * KIB, "MiB"), (KIB, "KiB")],
             Self::Time => &[(HOUR, "h"), (MINUTE, "m"), (SECOND, "s"), (1, "ms")],
         };
-        let whole = units.iter().find(|(unit, _)| value >= *unit && value.is_multiple_of(*unit));
+        let whole = units
+            .iter()
+            .find(|(unit, _)| value >= *unit && value.is_multiple_of(*unit));
         match whole {
             Some((unit, name)) => format!("{}{name}", value / unit),
             None if self == Self::Time => format!("{value}s"),
@@ -190,7 +209,10 @@ fn bytes(text: &str) -> Option<u64> {
 }
 
 fn milliseconds(text: &str) -> Option<u64> {
-    number_with_unit(text, &[("ms", 1), ("s", SECOND), ("m", MINUTE), ("h", HOUR)])
+    number_with_unit(
+        text,
+        &[("ms", 1), ("s", SECOND), ("m", MINUTE), ("h", HOUR)],
+    )
 }
 
 fn number_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -202,11 +224,24 @@ fn number_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// The reference of all limits as a Markdown table.
 pub fn reference() -> String {
-    let mut text = String::from("| limit | default | range | what happens at it |\n|---|---|---|---|\n");
-    for Limit { name, unit, default, least, most, sentence } in LIMITS {
+    let mut text =
+        String::from("| limit | default | range | what happens at it |\n|---|---|---|---|\n");
+    for Limit {
+        name,
+        unit,
+        default,
+        least,
+        most,
+        sentence,
+    } in LIMITS
+    {
         let [default, least, most] = [default, least, most].map(|value| unit.show(*value));
         // Writing to a `String` can't fail.
-        let _infallible = writeln!(text, "| `{name}` | {default} | {least} to {most} | {} |", sentence.trim());
+        let _infallible = writeln!(
+            text,
+            "| `{name}` | {default} | {least} to {most} | {} |",
+            sentence.trim()
+        );
     }
     text
 }
@@ -218,7 +253,11 @@ mod tests {
     #[test]
     fn each_default_lies_in_its_range() {
         for limit in LIMITS {
-            assert!((limit.least..=limit.most).contains(&limit.default), "{}", limit.name);
+            assert!(
+                (limit.least..=limit.most).contains(&limit.default),
+                "{}",
+                limit.name
+            );
         }
     }
 
@@ -241,7 +280,10 @@ mod tests {
     fn the_reference_has_a_row_for_each_limit_with_its_default_and_sentence() {
         let reference = reference();
         assert_eq!(reference.lines().count(), LIMITS.len() + 2);
-        assert!(reference.contains("| `head_timeout` | 10s | 100ms to 10m | Time for a request head"), "{reference}");
+        assert!(
+            reference.contains("| `head_timeout` | 10s | 100ms to 10m | Time for a request head"),
+            "{reference}"
+        );
         for limit in LIMITS {
             assert!(limit.sentence.trim().ends_with('.'), "{}", limit.name);
         }
@@ -259,7 +301,20 @@ mod tests {
         check_time("5m", Some(300_000));
         check_time("1h", Some(3_600_000));
         check_time("0s", Some(0));
-        for bad in ["", "10", "s", "1.5s", "-1s", " 10s", "10 s", "10S", "1d", "1h30m", "99999999999999999999s", "9999999999999999999h"] {
+        for bad in [
+            "",
+            "10",
+            "s",
+            "1.5s",
+            "-1s",
+            " 10s",
+            "10 s",
+            "10S",
+            "1d",
+            "1h30m",
+            "99999999999999999999s",
+            "9999999999999999999h",
+        ] {
             check_time(bad, None);
         }
     }

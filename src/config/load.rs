@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::allowlist::{self, LoadedList};
+use super::allowlist::{self, LoadedList, Text};
 use super::error::{ConfigError, ConfigErrors, Errors, FileProblem, Problem};
 use super::field::{Field, Table};
 use super::source::{self, Seen};
@@ -63,7 +63,10 @@ pub fn inspect(file: Option<&Path>) -> Result<Config, ConfigErrors> {
 
 fn read(file: Option<&Path>, state: State) -> Result<Config, ConfigErrors> {
     let reading = Reading::of(file);
-    let name: Arc<str> = Arc::from(file.map_or_else(|| shipped::DEFAULT_FILE.to_owned(), |file| file.display().to_string()));
+    let name: Arc<str> = Arc::from(file.map_or_else(
+        || shipped::DEFAULT_FILE.to_owned(),
+        |file| file.display().to_string(),
+    ));
     let text = file.map_or_else(|| Ok(shipped::DEFAULT.to_owned()), source::read_text);
     let text = text.map_err(|problem| whole_file(&name, problem));
     let node = text.and_then(|text| document::parse(&name, &text));
@@ -74,7 +77,12 @@ fn read(file: Option<&Path>, state: State) -> Result<Config, ConfigErrors> {
 }
 
 fn whole_file(name: &Arc<str>, problem: FileProblem) -> ConfigError {
-    ConfigError { file: Arc::clone(name), position: None, key: String::new(), problem: Problem::Unusable(problem) }
+    ConfigError {
+        file: Arc::clone(name),
+        position: None,
+        key: String::new(),
+        problem: Problem::Unusable(problem),
+    }
 }
 
 /// What is common to the reading of all files of one configuration.
@@ -87,9 +95,16 @@ pub(super) struct Reading {
 
 impl Reading {
     fn of(file: Option<&Path>) -> Self {
-        let folder = file.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+        let folder = file
+            .and_then(Path::parent)
+            .unwrap_or(Path::new(""))
+            .to_owned();
         let sources = file.map(Path::to_owned).into_iter().collect();
-        Self { errors: Errors::default(), folder, sources }
+        Self {
+            errors: Errors::default(),
+            folder,
+            sources,
+        }
     }
 
     /// A path of the configuration that is relative to the configuration's folder.
@@ -106,10 +121,17 @@ impl Reading {
 }
 
 fn at_field(field: &Field<'_>, path: &Path, problem: FileProblem) -> ConfigError {
-    field.error(Problem::File { path: path.display().to_string(), problem })
+    field.error(Problem::File {
+        path: path.display().to_string(),
+        problem,
+    })
 }
 
-fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result<Config, ConfigErrors> {
+fn configuration(
+    root: &Field<'_>,
+    mut reading: Reading,
+    state: State,
+) -> Result<Config, ConfigErrors> {
     let table = root.table(KEYS, &mut reading.errors);
     let parts = redaction::read(&table, &mut reading);
     let allowlists = allowlists(&table, parts.rules.as_deref(), &mut reading);
@@ -123,7 +145,10 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
     let address_exceptions = exceptions(&table, errors);
     let dns = dns(&table, errors);
     let audit = audit(&table, &state_dir, errors);
-    let limits = table.get("limits").map(|field| Limits::read(&field, errors)).unwrap_or_default();
+    let limits = table
+        .get("limits")
+        .map(|field| Limits::read(&field, errors))
+        .unwrap_or_default();
     // Nothing is made before all is known to be right.
     let rules = reading.errors.give(parts.rules)?;
     let key = fingerprint_key(&table, &state_dir, state)?;
@@ -137,7 +162,11 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
         address_exceptions,
         dns,
         upstream_roots,
-        redaction: Redaction { redactor, surfaces: parts.surfaces },
+        redaction: Redaction {
+            redactor,
+            audiences: parts.audiences,
+            surfaces: parts.surfaces,
+        },
         audit,
         limits,
         allowlists,
@@ -145,36 +174,63 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
     })
 }
 
-fn fingerprint_key(root: &Table<'_>, state_dir: &Path, state: State) -> Result<FingerprintKey, ConfigErrors> {
+fn fingerprint_key(
+    root: &Table<'_>,
+    state_dir: &Path,
+    state: State,
+) -> Result<FingerprintKey, ConfigErrors> {
     let key = match state {
         State::Keep => state::kept_key(state_dir),
         State::Leave => state::random_key(),
     };
     let key = key.map_err(|error| {
-        let problem = Problem::State { path: error.path.display().to_string(), kind: error.source.kind() };
+        let problem = Problem::State {
+            path: error.path.display().to_string(),
+            kind: error.source.kind(),
+        };
         let field = root.get("state_dir");
         ConfigErrors::from(field.as_ref().unwrap_or(root.field()).error(problem))
     });
     Ok(FingerprintKey::new(&key?))
 }
 
-fn allowlists(root: &Table<'_>, rules: Option<&Rules>, reading: &mut Reading) -> Vec<Arc<LoadedList>> {
+fn allowlists(
+    root: &Table<'_>,
+    rules: Option<&Rules>,
+    reading: &mut Reading,
+) -> Vec<Arc<LoadedList>> {
     let mut lists = Vec::new();
     let Some(field) = root.get("allowlists") else {
         for (file, text) in shipped::ALLOWLISTS {
-            lists.extend(allowlist::read(&Arc::from(*file), text, rules, &mut reading.errors));
+            let text = Text {
+                file: &Arc::from(*file),
+                text,
+                shipped: true,
+            };
+            lists.extend(allowlist::read(&text, rules, &mut reading.errors));
         }
         return unique(lists, &mut reading.errors);
     };
-    let named = reading.errors.keep(field.list("a list of files and folders")).unwrap_or_default();
+    let named = reading
+        .errors
+        .keep(field.list("a list of files and folders"))
+        .unwrap_or_default();
     let mut seen = Seen::default();
     for item in &named {
         for path in files(item, reading) {
             if !seen.is_new(&path) {
                 continue;
             }
-            let Some(text) = reading.text(&path, item) else { continue };
-            lists.extend(allowlist::read(&Arc::from(path.display().to_string()), &text, rules, &mut reading.errors));
+            let Some(text) = reading.text(&path, item) else {
+                continue;
+            };
+            let file = Arc::from(path.display().to_string());
+            let text = Text {
+                file: &file,
+                text: &text,
+                shipped: false,
+            };
+            lists.extend(allowlist::read(&text, rules, &mut reading.errors));
         }
     }
     unique(lists, &mut reading.errors)
@@ -182,7 +238,9 @@ fn allowlists(root: &Table<'_>, rules: Option<&Rules>, reading: &mut Reading) ->
 
 /// The files of one entry of `allowlists`; a folder is a source too, so that a new file in it is seen.
 fn files(item: &Field<'_>, reading: &mut Reading) -> Vec<PathBuf> {
-    let Some(name) = reading.errors.keep(item.text("a file or a folder")) else { return Vec::new() };
+    let Some(name) = reading.errors.keep(item.text("a file or a folder")) else {
+        return Vec::new();
+    };
     let path = reading.beside_configuration(name);
     if path.is_dir() {
         reading.sources.push(path.clone());
@@ -195,7 +253,10 @@ fn files(item: &Field<'_>, reading: &mut Reading) -> Vec<PathBuf> {
 fn unique(lists: Vec<LoadedList>, errors: &mut Errors) -> Vec<Arc<LoadedList>> {
     let mut unique: Vec<Arc<LoadedList>> = Vec::new();
     for list in lists {
-        match unique.iter().find(|first| first.list.name() == list.list.name()) {
+        match unique
+            .iter()
+            .find(|first| first.list.name() == list.list.name())
+        {
             Some(first) => errors.add(list.repeats(first)),
             None => unique.push(Arc::new(list)),
         }
@@ -206,84 +267,158 @@ fn unique(lists: Vec<LoadedList>, errors: &mut Errors) -> Vec<Arc<LoadedList>> {
 fn path(field: &Field<'_>) -> Result<PathBuf, ConfigError> {
     let text = field.text("a path")?;
     if text.is_empty() {
-        return Err(field.error(Problem::WrongText { found: String::new(), wanted: "a path", example: "one such as ./egret-state" }));
+        return Err(field.error(Problem::WrongText {
+            found: String::new(),
+            wanted: "a path",
+            example: "one such as ./egret-state",
+        }));
     }
     Ok(PathBuf::from(text))
 }
 
 fn listen(root: &Table<'_>, key: &str, port: u16, errors: &mut Errors) -> SocketAddr {
     let default = SocketAddr::from(([127, 0, 0, 1], port));
-    let Some(field) = root.get(key) else { return default };
+    let Some(field) = root.get(key) else {
+        return default;
+    };
     let table = field.table(LISTENER, errors);
     table.read_or("listen", default, errors, |field| {
-        field.parse("an address with a port", "one such as 127.0.0.1:3128 or \"[::1]:3128\"", |text| text.parse().ok())
+        field.parse(
+            "an address with a port",
+            "one such as 127.0.0.1:3128 or \"[::1]:3128\"",
+            |text| text.parse().ok(),
+        )
     })
 }
 
 fn admin_listen(root: &Table<'_>, proxy: SocketAddr, errors: &mut Errors) -> SocketAddr {
     let admin = listen(root, "admin", 9090, errors);
     // Port 0 is whichever is free.
-    let same_host = admin.ip() == proxy.ip() || admin.ip().is_unspecified() || proxy.ip().is_unspecified();
+    let same_host =
+        admin.ip() == proxy.ip() || admin.ip().is_unspecified() || proxy.ip().is_unspecified();
     if admin.port() == proxy.port() && admin.port() != 0 && same_host {
         let field = root.get("admin").or_else(|| root.get("proxy"));
-        errors.add(field.as_ref().unwrap_or(root.field()).error(Problem::SameListener));
+        errors.add(
+            field
+                .as_ref()
+                .unwrap_or(root.field())
+                .error(Problem::SameListener),
+        );
     }
     admin
 }
 
 fn ca(root: &Table<'_>, state_dir: &Path, errors: &mut Errors) -> CaFiles {
-    let mut files = CaFiles { certificate: PathBuf::from("ca.crt"), key: PathBuf::from("ca.key") };
+    let mut files = CaFiles {
+        certificate: PathBuf::from("ca.crt"),
+        key: PathBuf::from("ca.key"),
+    };
     if let Some(field) = root.get("ca") {
         let table = field.table(CA, errors);
         files.certificate = table.read_or("certificate", files.certificate, errors, path);
         files.key = table.read_or("key", files.key, errors, path);
     }
-    CaFiles { certificate: state_dir.join(files.certificate), key: state_dir.join(files.key) }
+    CaFiles {
+        certificate: state_dir.join(files.certificate),
+        key: state_dir.join(files.key),
+    }
 }
 
 fn exceptions(root: &Table<'_>, errors: &mut Errors) -> Vec<Exception> {
-    let Some(field) = root.get("addresses") else { return Vec::new() };
+    let Some(field) = root.get("addresses") else {
+        return Vec::new();
+    };
     let table = field.table(ADDRESSES, errors);
-    let items = table.get("permit").and_then(|permit| errors.keep(permit.list("a list of {host, networks}"))).unwrap_or_default();
-    items.iter().filter_map(|item| exception(item, errors)).collect()
+    let items = table
+        .get("permit")
+        .and_then(|permit| errors.keep(permit.list("a list of {host, networks}")))
+        .unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|item| exception(item, errors))
+        .collect()
 }
 
 fn exception(field: &Field<'_>, errors: &mut Errors) -> Option<Exception> {
     let table = field.table(PERMIT, errors);
-    let host = table.require("host", "name the host whose addresses may be special", errors);
+    let host = table.require(
+        "host",
+        "name the host whose addresses may be special",
+        errors,
+    );
     let host = host.and_then(|host| errors.keep(allowlist::host(&host)));
-    let networks = table.require("networks", "name the networks that the host's addresses may be in", errors);
+    let networks = table.require(
+        "networks",
+        "name the networks that the host's addresses may be in",
+        errors,
+    );
     let networks = networks.and_then(|_| workload::networks(&table, errors));
-    Some(Exception { hosts: host?, networks: networks? })
+    Some(Exception {
+        hosts: host?,
+        networks: networks?,
+    })
 }
 
 fn dns(root: &Table<'_>, errors: &mut Errors) -> Dns {
-    let Some(field) = root.get("dns") else { return Dns::default() };
+    let Some(field) = root.get("dns") else {
+        return Dns::default();
+    };
     let table = field.table(DNS, errors);
-    let servers = table.read_list("servers", "a list of addresses, or [] for the system's servers", errors, name_server);
-    Dns { servers: servers.unwrap_or_default() }
+    let servers = table.read_list(
+        "servers",
+        "a list of addresses, or [] for the system's servers",
+        errors,
+        name_server,
+    );
+    Dns {
+        servers: servers.unwrap_or_default(),
+    }
 }
 
 fn name_server(field: &Field<'_>) -> Result<SocketAddr, ConfigError> {
     let example = "one such as 1.1.1.1, 127.0.0.1:5353 or \"[::1]:53\"";
     let text = field.text(example)?;
     if text.starts_with("tls://") || text.starts_with("https://") {
-        return Err(field.error(Problem::NotInThisRelease { feature: "DNS over TLS or HTTPS" }));
+        return Err(field.error(Problem::NotInThisRelease {
+            feature: "DNS over TLS or HTTPS",
+        }));
     }
-    let address = |text: &str| text.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, DNS_PORT));
-    let socket = |text: &str| text.parse::<SocketAddr>().ok().filter(|socket| socket.port() != 0);
-    field.parse("a DNS server", example, |text| address(text).or_else(|| socket(text)))
+    let address = |text: &str| {
+        text.parse::<IpAddr>()
+            .ok()
+            .map(|address| SocketAddr::new(address, DNS_PORT))
+    };
+    let socket = |text: &str| {
+        text.parse::<SocketAddr>()
+            .ok()
+            .filter(|socket| socket.port() != 0)
+    };
+    field.parse("a DNS server", example, |text| {
+        address(text).or_else(|| socket(text))
+    })
 }
 
 fn upstream_roots(root: &Table<'_>, reading: &mut Reading) -> Vec<PathBuf> {
-    let Some(field) = root.get("upstream") else { return Vec::new() };
+    let Some(field) = root.get("upstream") else {
+        return Vec::new();
+    };
     let table = field.table(UPSTREAM, &mut reading.errors);
     if let Some(proxy) = table.get("proxy").filter(|proxy| !proxy.is_nothing()) {
-        reading.errors.add(proxy.error(Problem::NotInThisRelease { feature: "chaining to another proxy" }));
+        reading.errors.add(proxy.error(Problem::NotInThisRelease {
+            feature: "chaining to another proxy",
+        }));
     }
-    let Some(roots) = table.get("roots") else { return Vec::new() };
-    let items = reading.errors.keep(roots.list("a list of PEM files")).unwrap_or_default();
-    items.iter().filter_map(|item| root_file(item, reading)).collect()
+    let Some(roots) = table.get("roots") else {
+        return Vec::new();
+    };
+    let items = reading
+        .errors
+        .keep(roots.list("a list of PEM files"))
+        .unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|item| root_file(item, reading))
+        .collect()
 }
 
 fn root_file(field: &Field<'_>, reading: &mut Reading) -> Option<PathBuf> {
@@ -291,7 +426,9 @@ fn root_file(field: &Field<'_>, reading: &mut Reading) -> Option<PathBuf> {
     let path = reading.beside_configuration(name);
     reading.sources.push(path.clone());
     let checked = source::read_bytes(&path).and_then(|pem| check_roots(&pem));
-    reading.errors.keep(checked.map_err(|problem| at_field(field, &path, problem)))?;
+    reading
+        .errors
+        .keep(checked.map_err(|problem| at_field(field, &path, problem)))?;
     Some(path)
 }
 
@@ -299,17 +436,29 @@ fn root_file(field: &Field<'_>, reading: &mut Reading) -> Option<PathBuf> {
 fn check_roots(pem: &[u8]) -> Result<(), FileProblem> {
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let added = certificate.ok().and_then(|certificate| store.add(certificate).ok());
+        let added = certificate
+            .ok()
+            .and_then(|certificate| store.add(certificate).ok());
         added.ok_or(FileProblem::NoCertificate)?;
     }
-    if store.is_empty() { Err(FileProblem::NoCertificate) } else { Ok(()) }
+    if store.is_empty() {
+        Err(FileProblem::NoCertificate)
+    } else {
+        Ok(())
+    }
 }
 
 fn audit(root: &Table<'_>, state_dir: &Path, errors: &mut Errors) -> Audit {
-    let default = Audit { path: state_dir.join("audit.jsonl"), on_failure: OnFailure::Refuse };
-    let Some(field) = root.get("audit") else { return default };
+    let default = Audit {
+        path: state_dir.join("audit.jsonl"),
+        on_failure: OnFailure::Refuse,
+    };
+    let Some(field) = root.get("audit") else {
+        return default;
+    };
     let table = field.table(AUDIT, errors);
-    let on_failure = |field: &Field<'_>| field.one_of(ON_FAILURE, &[OnFailure::Refuse, OnFailure::Continue]);
+    let on_failure =
+        |field: &Field<'_>| field.one_of(ON_FAILURE, &[OnFailure::Refuse, OnFailure::Continue]);
     Audit {
         path: table.read_or("path", default.path, errors, path),
         on_failure: table.read_or("on_failure", default.on_failure, errors, on_failure),

@@ -20,6 +20,9 @@ mod redaction;
 mod shipped;
 mod source;
 pub mod state;
+#[cfg(test)]
+mod tests;
+
 mod workload;
 
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +34,7 @@ pub use error::{ConfigError, ConfigErrors, Position, Problem, Shape};
 pub use limits::{LIMITS, Limit, Limits, Unit, reference};
 pub use load::{inspect, load};
 pub use probe::{Probe, ProbeError};
+pub use redaction::Audiences;
 pub use shipped::{ALLOWLISTS, DEFAULT};
 
 use crate::identity::Workloads;
@@ -71,7 +75,11 @@ pub struct Config {
 impl Config {
     /// The address rules of a proxy that listens at `listeners` on a machine with the addresses `interfaces`: only who opened the
     /// listeners knows them.
-    pub fn address_rules(&self, listeners: Vec<SocketAddr>, interfaces: Vec<IpAddr>) -> AddressRules {
+    pub fn address_rules(
+        &self,
+        listeners: Vec<SocketAddr>,
+        interfaces: Vec<IpAddr>,
+    ) -> AddressRules {
         AddressRules::new(self.address_exceptions.clone(), listeners, interfaces)
     }
 }
@@ -97,6 +105,8 @@ pub struct Dns {
 pub struct Redaction {
     /// Finds and rewrites secrets.
     pub redactor: Arc<Redactor>,
+    /// Where each kind of secret may go.
+    pub audiences: Audiences,
     /// What happens at a finding, by the place where it was found.
     pub surfaces: Surfaces,
 }
@@ -126,6 +136,18 @@ pub enum SurfaceMode {
     Alert,
     /// Nothing is looked for.
     Off,
+}
+
+impl SurfaceMode {
+    /// The word for it in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Redact => "redact",
+            Self::Block => "block",
+            Self::Alert => "alert",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// The audit trail.

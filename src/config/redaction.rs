@@ -1,5 +1,6 @@
-//! The `redaction` key: rules, replacement and surfaces.
+//! The `redaction` key: rules, replacement and surfaces; and where each kind of secret is at home.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,20 +9,90 @@ use super::error::{ConfigError, Errors, Position, Problem};
 use super::field::{Field, Table};
 use super::load::Reading;
 use super::{SurfaceMode, Surfaces};
-use crate::redact::{Replacement, RuleError, Rules};
+use crate::policy::{self, Host, HostPattern};
+use crate::redact::{self, Replacement, ReplacementError, RuleError, Rules};
 
 const KEYS: &[&str] = &["rules", "replacement", "surfaces", "known_secrets"];
 const SURFACES: &[&str] = &["body", "header", "url", "websocket"];
 const MODES: &[&str] = &["redact", "block", "alert", "off"];
-const MODE_VALUES: &[SurfaceMode] = &[SurfaceMode::Redact, SurfaceMode::Block, SurfaceMode::Alert, SurfaceMode::Off];
+const MODE_VALUES: &[SurfaceMode] = &[
+    SurfaceMode::Redact,
+    SurfaceMode::Block,
+    SurfaceMode::Alert,
+    SurfaceMode::Off,
+];
 const BUILTIN: &str = "builtin";
 const SAME_LENGTH: &[&str] = &["same_length"];
+
+/// Any host that the policy allows.
+const ANY_HOST: &str = "*";
+
+/// The hosts where each kind of secret is at home.
+#[derive(Debug, Clone, Default)]
+pub struct Audiences(HashMap<Box<str>, Vec<Audience>>);
+
+#[derive(Debug, Clone)]
+enum Audience {
+    AnyHost,
+    Hosts(HostPattern),
+}
+
+impl Audiences {
+    /// Whether a secret of this kind may go to the host at all; in which header, query key or path is said by the kind itself.
+    ///
+    /// `rule` is the allow rule that decided: what it says under `credentials` counts alone, and without that the kind's own hosts.
+    pub fn admits(&self, kind: &redact::Rule, rule: Option<&policy::Rule>, host: &Host) -> bool {
+        if let Some(kinds) = rule.and_then(policy::Rule::credentials) {
+            return kinds.iter().any(|named| **named == *kind.id());
+        }
+        self.0
+            .get(kind.id())
+            .is_some_and(|audience| audience.iter().any(|part| part.has(host)))
+    }
+
+    fn of(rules: &Rules, field: &Field<'_>, errors: &mut Errors) -> Self {
+        let mut audiences = HashMap::new();
+        for rule in rules.iter() {
+            let hosts = rule
+                .audience_hosts()
+                .iter()
+                .map(|text| Audience::parse(rule.id(), text, field));
+            audiences.insert(
+                Box::from(rule.id()),
+                hosts.filter_map(|host| errors.keep(host)).collect(),
+            );
+        }
+        Self(audiences)
+    }
+}
+
+impl Audience {
+    fn parse(rule: &str, text: &str, field: &Field<'_>) -> Result<Self, ConfigError> {
+        if text == ANY_HOST {
+            return Ok(Self::AnyHost);
+        }
+        let error = |error| {
+            field.error(Problem::Rules(format!(
+                "rule {rule:?}: key `audience.hosts`: {text:?}: {error}"
+            )))
+        };
+        HostPattern::parse(text).map(Self::Hosts).map_err(error)
+    }
+
+    fn has(&self, host: &Host) -> bool {
+        match self {
+            Self::AnyHost => true,
+            Self::Hosts(pattern) => pattern.matches(host),
+        }
+    }
+}
 
 /// What `redaction` says; the redactor is made of it when nothing else is wrong.
 #[derive(Debug)]
 pub(super) struct Parts {
     /// `None` after an error.
     pub(super) rules: Option<Arc<Rules>>,
+    pub(super) audiences: Audiences,
     pub(super) replacement: Replacement,
     pub(super) surfaces: Surfaces,
 }
@@ -35,47 +106,98 @@ struct Pack {
 pub(super) fn read(root: &Table<'_>, reading: &mut Reading) -> Parts {
     let Some(field) = root.get("redaction") else {
         let rules = compile(&[builtin()], root.field(), &mut reading.errors);
-        return Parts { rules, replacement: Replacement::SameLength, surfaces: Surfaces::default() };
+        return Parts::new(
+            rules,
+            Replacement::SameLength,
+            Surfaces::default(),
+            root.field(),
+            &mut reading.errors,
+        );
     };
     let table = field.table(KEYS, &mut reading.errors);
     refuse_known_secrets(&table, &mut reading.errors);
-    let replacement = table.read_or("replacement", Replacement::SameLength, &mut reading.errors, replacement);
-    let surfaces = table.get("surfaces").map(|field| surfaces(&field, &mut reading.errors)).unwrap_or_default();
-    Parts { rules: rules(&table, reading), replacement, surfaces }
+    let replacement = table.read_or(
+        "replacement",
+        Replacement::SameLength,
+        &mut reading.errors,
+        replacement,
+    );
+    let surfaces = table
+        .get("surfaces")
+        .map(|field| surfaces(&field, &mut reading.errors))
+        .unwrap_or_default();
+    let rules = rules(&table, reading);
+    Parts::new(rules, replacement, surfaces, &field, &mut reading.errors)
+}
+
+impl Parts {
+    fn new(
+        rules: Option<Arc<Rules>>,
+        replacement: Replacement,
+        surfaces: Surfaces,
+        field: &Field<'_>,
+        errors: &mut Errors,
+    ) -> Self {
+        let audiences = rules
+            .as_deref()
+            .map(|rules| Audiences::of(rules, field, errors))
+            .unwrap_or_default();
+        Self {
+            rules,
+            audiences,
+            replacement,
+            surfaces,
+        }
+    }
 }
 
 fn rules(table: &Table<'_>, reading: &mut Reading) -> Option<Arc<Rules>> {
     let Some(field) = table.get("rules") else {
         return compile(&[builtin()], table.field(), &mut reading.errors);
     };
-    let items = reading.errors.keep(field.list("a list such as [builtin]"))?;
+    let items = reading
+        .errors
+        .keep(field.list("a list such as [builtin]"))?;
     if items.is_empty() {
         let remedy = "write [builtin]; to switch redaction off, say so under surfaces";
-        reading.errors.add(field.error(Problem::EmptyList { remedy }));
+        reading
+            .errors
+            .add(field.error(Problem::EmptyList { remedy }));
     }
     let packs: Option<Vec<Pack>> = items.iter().map(|item| pack(item, reading)).collect();
     compile(&packs?, &field, &mut reading.errors)
 }
 
 fn builtin() -> Pack {
-    Pack { origin: BUILTIN.to_owned(), text: Rules::BUILTIN_TOML.to_owned() }
+    Pack {
+        origin: BUILTIN.to_owned(),
+        text: Rules::BUILTIN_TOML.to_owned(),
+    }
 }
 
 fn pack(field: &Field<'_>, reading: &mut Reading) -> Option<Pack> {
-    let name = reading.errors.keep(field.text("builtin, or a file in the gitleaks rule format"))?;
+    let name = reading
+        .errors
+        .keep(field.text("builtin, or a file in the gitleaks rule format"))?;
     if name == BUILTIN {
         return Some(builtin());
     }
     let path: PathBuf = reading.beside_configuration(name);
     let text = reading.text(&path, field)?;
-    Some(Pack { origin: path.display().to_string(), text })
+    Some(Pack {
+        origin: path.display().to_string(),
+        text,
+    })
 }
 
 fn compile(packs: &[Pack], field: &Field<'_>, errors: &mut Errors) -> Option<Arc<Rules>> {
     if packs.is_empty() {
         return None;
     }
-    let texts: Vec<(&str, &str)> = packs.iter().map(|pack| (pack.origin.as_str(), pack.text.as_str())).collect();
+    let texts: Vec<(&str, &str)> = packs
+        .iter()
+        .map(|pack| (pack.origin.as_str(), pack.text.as_str()))
+        .collect();
     match Rules::compile(&texts) {
         Ok(rules) => Some(Arc::new(rules)),
         Err(error) => {
@@ -91,7 +213,9 @@ fn rules_error(error: &RuleError, packs: &[Pack], field: &Field<'_>) -> ConfigEr
         return field.error(Problem::Rules(error.to_string()));
     };
     let pack = packs.iter().find(|pack| pack.origin == *origin);
-    let before = pack.zip(source.span()).and_then(|(pack, span)| pack.text.get(..span.start));
+    let before = pack
+        .zip(source.span())
+        .and_then(|(pack, span)| pack.text.get(..span.start));
     ConfigError {
         file: Arc::from(origin.as_str()),
         position: before.map(end_of),
@@ -103,7 +227,10 @@ fn rules_error(error: &RuleError, packs: &[Pack], field: &Field<'_>) -> ConfigEr
 fn end_of(text: &str) -> Position {
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX).saturating_add(1);
     let line = text.rsplit('\n').next().unwrap_or_default();
-    Position { line: count(text.matches('\n').count()), column: count(line.chars().count()) }
+    Position {
+        line: count(text.matches('\n').count()),
+        column: count(line.chars().count()),
+    }
 }
 
 fn replacement(field: &Field<'_>) -> Result<Replacement, ConfigError> {
@@ -111,22 +238,40 @@ fn replacement(field: &Field<'_>) -> Result<Replacement, ConfigError> {
     // A slip in the one fixed word would be taken for a template.
     let near = closest(text, SAME_LENGTH.iter().copied());
     if near.is_some_and(|word| word != text) {
-        return Err(field.error(Problem::NotOneOf { found: text.to_owned(), closest: near, choices: SAME_LENGTH }));
+        return Err(field.error(Problem::NotOneOf {
+            found: text.to_owned(),
+            closest: near,
+            choices: SAME_LENGTH,
+        }));
     }
-    text.parse().map_err(|error: crate::redact::ReplacementError| field.error(Problem::Rules(error.to_string())))
+    text.parse()
+        .map_err(|error: ReplacementError| field.error(Problem::Rules(error.to_string())))
 }
 
 fn surfaces(field: &Field<'_>, errors: &mut Errors) -> Surfaces {
     let table = field.table(SURFACES, errors);
-    let mut mode = |key| table.read_or(key, SurfaceMode::Redact, errors, |mode| mode.one_of(MODES, MODE_VALUES));
-    Surfaces { body: mode("body"), header: mode("header"), url: mode("url"), websocket: mode("websocket") }
+    let mut mode = |key| {
+        table.read_or(key, SurfaceMode::Redact, errors, |mode| {
+            mode.one_of(MODES, MODE_VALUES)
+        })
+    };
+    Surfaces {
+        body: mode("body"),
+        header: mode("header"),
+        url: mode("url"),
+        websocket: mode("websocket"),
+    }
 }
 
 /// A list of files that nobody reads would look like protection.
 fn refuse_known_secrets(table: &Table<'_>, errors: &mut Errors) {
-    let Some(field) = table.get("known_secrets") else { return };
+    let Some(field) = table.get("known_secrets") else {
+        return;
+    };
     let files = errors.keep(field.list("[]")).unwrap_or_default();
     if !files.is_empty() {
-        errors.add(field.error(Problem::NotInThisRelease { feature: "looking for the values of given files" }));
+        errors.add(field.error(Problem::NotInThisRelease {
+            feature: "looking for the values of given files",
+        }));
     }
 }

@@ -8,7 +8,10 @@ pub(super) const DEFAULT_FILE: &str = "egret.default.yaml";
 
 macro_rules! shipped {
     ($name:literal) => {
-        (concat!("allowlists/", $name, ".yaml"), include_str!(concat!("../../allowlists/", $name, ".yaml")))
+        (
+            concat!("allowlists/", $name, ".yaml"),
+            include_str!(concat!("../../allowlists/", $name, ".yaml")),
+        )
     };
 }
 
@@ -72,11 +75,21 @@ mod tests {
         let files: BTreeMap<String, String> = fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
-            .map(|path| (format!("allowlists/{}", path.file_name().unwrap().display()), fs::read_to_string(path).unwrap()))
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "yaml")
+            })
+            .map(|path| {
+                (
+                    format!("allowlists/{}", path.file_name().unwrap().display()),
+                    fs::read_to_string(path).unwrap(),
+                )
+            })
             .collect();
-        let table: BTreeMap<String, String> =
-            ALLOWLISTS.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        let table: BTreeMap<String, String> = ALLOWLISTS
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+            .collect();
         assert_eq!(table, files);
         assert!(table.len() >= 24);
     }

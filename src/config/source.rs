@@ -29,11 +29,15 @@ pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, FileProblem> {
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_FILE_BYTES) {
         return Ok(bytes);
     }
-    Err(FileProblem::TooLarge { limit: MAX_FILE_BYTES })
+    Err(FileProblem::TooLarge {
+        limit: MAX_FILE_BYTES,
+    })
 }
 
 /// The files that a path stands for: itself, or a folder's `*.yaml` and `*.yml` in the order of their names.
@@ -62,8 +66,12 @@ pub(super) fn files_of(path: &Path) -> Result<Vec<PathBuf>, FileProblem> {
 }
 
 fn is_shown_yaml(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    let yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    let hidden = path
+        .file_name()
+        .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    let yaml = path
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml");
     !hidden && yaml
 }
 
@@ -91,11 +99,15 @@ mod tests {
         fs::create_dir(&swapped).unwrap();
         for name in ["b.yaml", "a.yml", "note.txt", ".hidden.yaml"] {
             fs::write(swapped.join(name), "").unwrap();
-            std::os::unix::fs::symlink(Path::new("..data").join(name), folder.path().join(name)).unwrap();
+            std::os::unix::fs::symlink(Path::new("..data").join(name), folder.path().join(name))
+                .unwrap();
         }
         std::os::unix::fs::symlink("..2026_01_01", folder.path().join("..data")).unwrap();
         let names: Vec<_> = files_of(folder.path()).unwrap();
-        assert_eq!(names, [folder.path().join("a.yml"), folder.path().join("b.yaml")]);
+        assert_eq!(
+            names,
+            [folder.path().join("a.yml"), folder.path().join("b.yaml")]
+        );
     }
 
     #[test]
@@ -119,10 +131,19 @@ mod tests {
         };
         check(b"a: \0", FileProblem::NotText);
         check(b"a: \xff", FileProblem::NotText);
-        check(&vec![b' '; 1 + (1 << 20)], FileProblem::TooLarge { limit: 1 << 20 });
+        check(
+            &vec![b' '; 1 + (1 << 20)],
+            FileProblem::TooLarge { limit: 1 << 20 },
+        );
         assert_eq!(read_text(folder.path()), Err(FileProblem::NotAFile));
-        assert_eq!(read_text(Path::new("/dev/zero")), Err(FileProblem::NotAFile));
-        assert_eq!(read_text(&folder.path().join("none")), Err(FileProblem::Unreadable(io::ErrorKind::NotFound)));
+        assert_eq!(
+            read_text(Path::new("/dev/zero")),
+            Err(FileProblem::NotAFile)
+        );
+        assert_eq!(
+            read_text(&folder.path().join("none")),
+            Err(FileProblem::Unreadable(io::ErrorKind::NotFound))
+        );
         let empty = folder.path().join("empty");
         fs::create_dir(&empty).unwrap();
         assert_eq!(files_of(&empty), Err(FileProblem::EmptyFolder));

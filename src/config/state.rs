@@ -32,7 +32,10 @@ pub struct StateError {
 /// The bytes of a key for this process alone.
 pub(super) fn random_key() -> Result<[u8; KEY_BYTES], StateError> {
     let mut key = [0; KEY_BYTES];
-    let failed = |_| StateError { path: PathBuf::from(KEY_FILE), source: io::Error::other("no random numbers") };
+    let failed = |_| StateError {
+        path: PathBuf::from(KEY_FILE),
+        source: io::Error::other("no random numbers"),
+    };
     aws_lc_rs::rand::fill(&mut key).map_err(failed)?;
     Ok(key)
 }
@@ -44,7 +47,10 @@ pub(super) fn random_key() -> Result<[u8; KEY_BYTES], StateError> {
 /// The folder or the file can't be made or read, or the file hasn't exactly 32 bytes.
 pub(super) fn kept_key(state_dir: &Path) -> Result<[u8; KEY_BYTES], StateError> {
     let path = state_dir.join(KEY_FILE);
-    let at = |source| StateError { path: path.clone(), source };
+    let at = |source| StateError {
+        path: path.clone(),
+        source,
+    };
     make_state_dir(state_dir)?;
     match read_key(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -57,8 +63,14 @@ pub(super) fn kept_key(state_dir: &Path) -> Result<[u8; KEY_BYTES], StateError> 
 
 /// Makes the folder, and those above it, for its owner alone.
 pub fn make_state_dir(state_dir: &Path) -> Result<(), StateError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(state_dir);
-    made.map_err(|source| StateError { path: state_dir.to_owned(), source })
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state_dir);
+    made.map_err(|source| StateError {
+        path: state_dir.to_owned(),
+        source,
+    })
 }
 
 /// Writes a file that only its owner may read, whole or not at all; one that exists already stays as it is.
@@ -66,7 +78,10 @@ pub fn make_state_dir(state_dir: &Path) -> Result<(), StateError> {
 /// The bytes go to a file of another name first and are flushed to the disk; the link to the final name fails when that name
 /// is taken, where a rename would overwrite it.
 pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
-    let at = |source| StateError { path: path.to_owned(), source };
+    let at = |source| StateError {
+        path: path.to_owned(),
+        source,
+    };
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", std::process::id()));
     let draft = PathBuf::from(draft);
@@ -76,7 +91,11 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
 }
 
 fn write_draft(draft: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(draft)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -90,14 +109,18 @@ fn link(draft: &Path, path: &Path) -> io::Result<()> {
 
 /// A new name is on the disk only when its folder is.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
 fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
     let mut file = File::open(path)?;
     let mut key = [0; KEY_BYTES];
-    file.read_exact(&mut key).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    file.read_exact(&mut key)
+        .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     // One byte more makes it another file's.
     if file.read(&mut [0])? > 0 {
         return Err(io::Error::from(io::ErrorKind::InvalidData));
@@ -130,7 +153,10 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("fingerprint.key");
             fs::write(&path, vec![7; bytes]).unwrap();
-            assert_eq!(kept_key(folder.path()).unwrap_err().source.kind(), io::ErrorKind::InvalidData);
+            assert_eq!(
+                kept_key(folder.path()).unwrap_err().source.kind(),
+                io::ErrorKind::InvalidData
+            );
             assert_eq!(fs::read(&path).unwrap(), vec![7; bytes]);
         }
     }

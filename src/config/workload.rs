@@ -21,13 +21,22 @@ const MODES: &[&str] = &["enforce", "observe"];
 const DEFAULT_NAME: &str = "default";
 
 /// Reads `workloads`, or makes the default one when the key is absent. An empty list permits nobody.
-pub(super) fn workloads(field: Option<Field<'_>>, lists: &[Arc<LoadedList>], errors: &mut Errors) -> Workloads {
+pub(super) fn workloads(
+    field: Option<Field<'_>>,
+    lists: &[Arc<LoadedList>],
+    errors: &mut Errors,
+) -> Workloads {
     let Some(field) = field else {
         return Workloads::new(vec![default_workload(lists)]);
     };
-    let items = errors.keep(field.list("a list of workloads, or [] to permit nobody")).unwrap_or_default();
+    let items = errors
+        .keep(field.list("a list of workloads, or [] to permit nobody"))
+        .unwrap_or_default();
     let mut names = Vec::new();
-    let workloads = items.iter().filter_map(|item| workload(item, lists, &mut names, errors)).collect();
+    let workloads = items
+        .iter()
+        .filter_map(|item| workload(item, lists, &mut names, errors))
+        .collect();
     Workloads::new(workloads)
 }
 
@@ -36,9 +45,19 @@ fn default_workload(lists: &[Arc<LoadedList>]) -> Workload {
         IpNet::new_assert(IpAddr::from([127, 0, 0, 0]), 8),
         IpNet::from(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)),
     ];
-    let clients = Match { networks: Some(networks), credential: None };
-    let lists: Vec<_> = lists.iter().map(|loaded| Arc::clone(&loaded.list)).collect();
-    Workload::new(Arc::from(DEFAULT_NAME), clients, Policy::new(&lists, Mode::Enforce))
+    let clients = Match {
+        networks: Some(networks),
+        credential: None,
+    };
+    let lists: Vec<_> = lists
+        .iter()
+        .map(|loaded| Arc::clone(&loaded.list))
+        .collect();
+    Workload::new(
+        Arc::from(DEFAULT_NAME),
+        clients,
+        Policy::new(&lists, Mode::Enforce),
+    )
 }
 
 fn workload<'a>(
@@ -48,18 +67,34 @@ fn workload<'a>(
     errors: &mut Errors,
 ) -> Option<Workload> {
     let table = field.table(WORKLOAD, errors);
-    let name = table.require("name", "give the workload a name for records and metrics", errors);
+    let name = table.require(
+        "name",
+        "give the workload a name for records and metrics",
+        errors,
+    );
     let name = name.and_then(|name| errors.keep(unique_name(&name, names)));
     let clients = clients(&table, errors);
     let allowed = allowed(&table, lists, errors);
-    let mode = table.read_or("mode", Mode::Enforce, errors, |mode| mode.one_of(MODES, &[Mode::Enforce, Mode::Observe]));
-    Some(Workload::new(Arc::from(name?), clients?, Policy::new(&allowed, mode)))
+    let mode = table.read_or("mode", Mode::Enforce, errors, |mode| {
+        mode.one_of(MODES, &[Mode::Enforce, Mode::Observe])
+    });
+    Some(Workload::new(
+        Arc::from(name?),
+        clients?,
+        Policy::new(&allowed, mode),
+    ))
 }
 
-fn unique_name<'a>(field: &Field<'a>, names: &mut Vec<(&'a str, String)>) -> Result<&'a str, ConfigError> {
+fn unique_name<'a>(
+    field: &Field<'a>,
+    names: &mut Vec<(&'a str, String)>,
+) -> Result<&'a str, ConfigError> {
     let name = plain_name(field)?;
     if let Some((_, first)) = names.iter().find(|(taken, _)| *taken == name) {
-        return Err(field.error(Problem::RepeatedName { name: name.to_owned(), first: first.clone() }));
+        return Err(field.error(Problem::RepeatedName {
+            name: name.to_owned(),
+            first: first.clone(),
+        }));
     }
     names.push((name, field.place()));
     Ok(name)
@@ -73,26 +108,59 @@ pub(super) fn plain_name<'a>(field: &Field<'a>) -> Result<&'a str, ConfigError> 
         return Ok(name);
     }
     let wanted = "a name of 1 to 63 letters, digits, dots, hyphens and underscores";
-    Err(field.error(Problem::WrongText { found: name.to_owned(), wanted, example: "one such as github-mcp" }))
+    Err(field.error(Problem::WrongText {
+        found: name.to_owned(),
+        wanted,
+        example: "one such as github-mcp",
+    }))
 }
 
-fn allowed(table: &Table<'_>, lists: &[Arc<LoadedList>], errors: &mut Errors) -> Vec<Arc<Allowlist>> {
-    if table.require("allow", "name allowlists, or write allow: [] to permit nothing", errors).is_none() {
+fn allowed(
+    table: &Table<'_>,
+    lists: &[Arc<LoadedList>],
+    errors: &mut Errors,
+) -> Vec<Arc<Allowlist>> {
+    if table
+        .require(
+            "allow",
+            "name allowlists, or write allow: [] to permit nothing",
+            errors,
+        )
+        .is_none()
+    {
         return Vec::new();
     }
     let find = |item: &Field<'_>| {
         let name = item.text("an allowlist's name")?;
         let found = lists.iter().find(|loaded| &**loaded.list.name() == name);
-        found.map(|loaded| Arc::clone(&loaded.list)).ok_or_else(|| item.error(unknown_list(name, lists)))
+        found
+            .map(|loaded| Arc::clone(&loaded.list))
+            .ok_or_else(|| item.error(unknown_list(name, lists)))
     };
-    table.read_list("allow", "a list of allowlists' names, or [] to permit nothing", errors, find).unwrap_or_default()
+    table
+        .read_list(
+            "allow",
+            "a list of allowlists' names, or [] to permit nothing",
+            errors,
+            find,
+        )
+        .unwrap_or_default()
 }
 
 fn unknown_list(name: &str, lists: &[Arc<LoadedList>]) -> Problem {
     let names: Vec<&str> = lists.iter().map(|loaded| &**loaded.list.name()).collect();
-    let known = if names.is_empty() { "there are no allowlists".to_owned() } else { format!("there are {}", names.join(", ")) };
+    let known = if names.is_empty() {
+        "there are no allowlists".to_owned()
+    } else {
+        format!("there are {}", names.join(", "))
+    };
     let closest = closest(name, names).map(str::to_owned);
-    Problem::UnknownName { kind: "allowlist", found: name.to_owned(), closest, known }
+    Problem::UnknownName {
+        kind: "allowlist",
+        found: name.to_owned(),
+        closest,
+        known,
+    }
 }
 
 fn clients(workload: &Table<'_>, errors: &mut Errors) -> Option<Match> {
@@ -104,55 +172,104 @@ fn clients(workload: &Table<'_>, errors: &mut Errors) -> Option<Match> {
     if table.is_empty() {
         errors.add(field.error(Problem::EmptyMatch));
     }
-    for (key, feature) in [("certificate", "matching by client certificate"), ("kubernetes", "matching by pod")] {
+    for (key, feature) in [
+        ("certificate", "matching by client certificate"),
+        ("kubernetes", "matching by pod"),
+    ] {
         if let Some(later) = table.get(key) {
             errors.add(later.error(Problem::NotInThisRelease { feature }));
         }
     }
     let networks = networks(&table, errors);
-    let credential = table.get("credential").and_then(|field| credential(&field, errors));
-    Some(Match { networks, credential })
+    let credential = table
+        .get("credential")
+        .and_then(|field| credential(&field, errors));
+    Some(Match {
+        networks,
+        credential,
+    })
 }
 
 /// The `networks` list of a table; an empty one is noted as an error.
 pub(super) fn networks(table: &Table<'_>, errors: &mut Errors) -> Option<Vec<IpNet>> {
     let before = errors.count();
-    let networks = table.read_list("networks", "a list of networks such as [10.1.0.0/16]", errors, network)?;
+    let networks = table.read_list(
+        "networks",
+        "a list of networks such as [10.1.0.0/16]",
+        errors,
+        network,
+    )?;
     if networks.is_empty() && errors.count() == before {
         let remedy = "name networks, or [0.0.0.0/0, \"::/0\"] for any";
-        errors.add(table.get("networks").as_ref().unwrap_or(table.field()).error(Problem::EmptyList { remedy }));
+        errors.add(
+            table
+                .get("networks")
+                .as_ref()
+                .unwrap_or(table.field())
+                .error(Problem::EmptyList { remedy }),
+        );
     }
     Some(networks)
 }
 
 /// A network in CIDR notation, or one address.
 fn network(field: &Field<'_>) -> Result<IpNet, ConfigError> {
-    let read = |text: &str| text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    let network = field.parse("a network", "one such as 10.1.0.0/16, 10.1.0.7 or \"2001:db8::/32\"", read)?;
+    let read = |text: &str| {
+        text.parse::<IpNet>()
+            .ok()
+            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    };
+    let network = field.parse(
+        "a network",
+        "one such as 10.1.0.0/16, 10.1.0.7 or \"2001:db8::/32\"",
+        read,
+    )?;
     if network.addr() != network.network() {
-        return Err(field.error(Problem::HostBits { network: network.trunc().to_string() }));
+        return Err(field.error(Problem::HostBits {
+            network: network.trunc().to_string(),
+        }));
     }
     // Peers are compared as what they are: an IPv4 client is never ::ffff:a.b.c.d.
-    if matches!(network, IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() && v6.prefix_len() >= 96) {
+    if matches!(network, IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() && v6.prefix_len() >= 96)
+    {
         let found = network.to_string();
-        return Err(field.error(Problem::WrongText { found, wanted: "a network of clients", example: "it as IPv4" }));
+        return Err(field.error(Problem::WrongText {
+            found,
+            wanted: "a network of clients",
+            example: "it as IPv4",
+        }));
     }
     Ok(network)
 }
 
 fn credential(field: &Field<'_>, errors: &mut Errors) -> Option<Credential> {
     let table = field.table(CREDENTIAL, errors);
-    let user = table.get("user").and_then(|user| errors.keep(user_name(&user)));
-    let hash = table.require("sha256", "write the SHA-256 of the password or token", errors)?;
+    let user = table
+        .get("user")
+        .and_then(|user| errors.keep(user_name(&user)));
+    let hash = table.require(
+        "sha256",
+        "write the SHA-256 of the password or token",
+        errors,
+    )?;
     let hash = errors.keep(secret_hash(&hash))?;
     Some(Credential::new(user, hash))
 }
 
 fn user_name<'a>(field: &Field<'a>) -> Result<&'a str, ConfigError> {
     let user = field.text("a user name")?;
-    let is_possible = !user.is_empty() && !user.contains(|character: char| character == ':' || character.is_control());
-    let wrong = || Problem::WrongText { found: user.to_owned(), wanted: "a user name that Basic can carry", example: "one without a colon" };
-    if is_possible { Ok(user) } else { Err(field.error(wrong())) }
+    let is_possible = !user.is_empty()
+        && !user.contains(|character: char| character == ':' || character.is_control());
+    let wrong = || Problem::WrongText {
+        found: user.to_owned(),
+        wanted: "a user name that Basic can carry",
+        example: "one without a colon",
+    };
+    if is_possible {
+        Ok(user)
+    } else {
+        Err(field.error(wrong()))
+    }
 }
 
 fn secret_hash(field: &Field<'_>) -> Result<SecretHash, ConfigError> {

@@ -12,8 +12,10 @@ use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
 /// Padding is optional: some clients leave it out.
-const BASE64: GeneralPurpose =
-    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// SHA-256 of a password or a token.
 #[derive(Clone, Copy)]
@@ -22,7 +24,11 @@ pub struct SecretHash([u8; 32]);
 impl SecretHash {
     /// Reads 64 hexadecimal digits of either case.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let digit = |byte: u8| {
+            char::from(byte)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        };
         let mut hash = [0; 32];
         if text.len() != 2 * hash.len() {
             return None;
@@ -56,7 +62,10 @@ pub struct Credential {
 impl Credential {
     /// With a user name only Basic will do; without one, Basic with any user name, or Bearer.
     pub fn new(user: Option<&str>, secret: SecretHash) -> Self {
-        Self { user: user.map(Box::from), secret }
+        Self {
+            user: user.map(Box::from),
+            secret,
+        }
     }
 
     /// Whether this is what was presented; takes the same time for every secret of the same length.
@@ -87,7 +96,10 @@ impl Presented {
         if scheme.eq_ignore_ascii_case(b"basic") {
             return Self::basic(rest);
         }
-        (scheme.eq_ignore_ascii_case(b"bearer") && is_token(rest)).then(|| Self { user: None, secret: SecretHash::of(rest) })
+        (scheme.eq_ignore_ascii_case(b"bearer") && is_token(rest)).then(|| Self {
+            user: None,
+            secret: SecretHash::of(rest),
+        })
     }
 
     fn basic(encoded: &[u8]) -> Option<Self> {
@@ -95,13 +107,19 @@ impl Presented {
         let colon = decoded.iter().position(|byte| *byte == b':')?;
         let (user, password) = decoded.split_at_checked(colon)?;
         let password = password.get(1..)?;
-        Some(Self { user: Some(user.to_owned()), secret: SecretHash::of(password) })
+        Some(Self {
+            user: Some(user.to_owned()),
+            secret: SecretHash::of(password),
+        })
     }
 }
 
 /// RFC 6750 §2.1: `b64token`.
 fn is_token(text: &[u8]) -> bool {
-    let body = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+    let body = text
+        .iter()
+        .rposition(|byte| *byte != b'=')
+        .map_or(0, |last| last + 1);
     let is_token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
     body > 0 && text.iter().take(body).all(is_token_byte)
 }
@@ -118,7 +136,8 @@ mod tests {
 
     #[track_caller]
     fn check(credential: &Credential, value: &str, expected: bool) {
-        let accepted = Presented::parse(value.as_bytes()).is_some_and(|presented| credential.accepts(&presented).into());
+        let accepted = Presented::parse(value.as_bytes())
+            .is_some_and(|presented| credential.accepts(&presented).into());
         assert_eq!(accepted, expected, "{value:?}");
     }
 
@@ -126,8 +145,16 @@ mod tests {
     fn with_a_user_only_basic_of_that_user_will_do() {
         let credential = Credential::new(Some("alice"), SecretHash::of(b"s3cret:with:colons"));
         check(&credential, &basic("alice", "s3cret:with:colons"), true);
-        check(&credential, &basic("alice", "s3cret:with:colons").replace("Basic", "bASIC"), true);
-        check(&credential, &basic("alice", "s3cret:with:colons").replace("Basic ", "Basic   "), true);
+        check(
+            &credential,
+            &basic("alice", "s3cret:with:colons").replace("Basic", "bASIC"),
+            true,
+        );
+        check(
+            &credential,
+            &basic("alice", "s3cret:with:colons").replace("Basic ", "Basic   "),
+            true,
+        );
         check(&credential, &basic("bob", "s3cret:with:colons"), false);
         check(&credential, &basic("Alice", "s3cret:with:colons"), false);
         check(&credential, &basic("alice", "wrong"), false);
@@ -148,8 +175,22 @@ mod tests {
     #[test]
     fn what_is_malformed_is_nothing() {
         for value in [
-            "", " ", "Basic", "Basic ", "Basic YWxpY2U=", "Basic a b", "Basic YTpi\u{e9}", "Basic YTp=i", "Bearer", "Bearer ", "Bearer a b",
-            "Bearer ===", "Bearer a=b", "Digest username=\"a\"", "Basic,YTpi", "\tBasic YTpi",
+            "",
+            " ",
+            "Basic",
+            "Basic ",
+            "Basic YWxpY2U=",
+            "Basic a b",
+            "Basic YTpi\u{e9}",
+            "Basic YTp=i",
+            "Bearer",
+            "Bearer ",
+            "Bearer a b",
+            "Bearer ===",
+            "Bearer a=b",
+            "Digest username=\"a\"",
+            "Basic,YTpi",
+            "\tBasic YTpi",
         ] {
             assert!(Presented::parse(value.as_bytes()).is_none(), "{value:?}");
         }
@@ -164,9 +205,21 @@ mod tests {
     #[test]
     fn hashes_in_hexadecimal() {
         let hex = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
-        assert_eq!(SecretHash::from_hex(hex).unwrap().0, SecretHash::of(b"secret").0);
-        assert_eq!(SecretHash::from_hex(&hex.to_uppercase()).unwrap().0, SecretHash::of(b"secret").0);
-        for bad in ["", "2b", &format!("{hex}00"), &hex.replace('2', "g"), &hex.replace("2bb8", "+2b8")] {
+        assert_eq!(
+            SecretHash::from_hex(hex).unwrap().0,
+            SecretHash::of(b"secret").0
+        );
+        assert_eq!(
+            SecretHash::from_hex(&hex.to_uppercase()).unwrap().0,
+            SecretHash::of(b"secret").0
+        );
+        for bad in [
+            "",
+            "2b",
+            &format!("{hex}00"),
+            &hex.replace('2', "g"),
+            &hex.replace("2bb8", "+2b8"),
+        ] {
             assert!(SecretHash::from_hex(bad).is_none(), "{bad:?}");
         }
     }
@@ -174,7 +227,10 @@ mod tests {
     #[test]
     fn debug_shows_no_hash() {
         let credential = Credential::new(Some("alice"), SecretHash::of(b"secret"));
-        assert_eq!(format!("{credential:?}"), "Credential { user: Some(\"alice\"), secret: SecretHash }");
+        assert_eq!(
+            format!("{credential:?}"),
+            "Credential { user: Some(\"alice\"), secret: SecretHash }"
+        );
     }
 
     proptest! {

@@ -20,8 +20,26 @@ pub struct Match {
 }
 
 impl Match {
+    /// Whether every client of `other` is one of these as well, so that `other` in a later place is never asked.
+    pub fn covers(&self, other: &Self) -> bool {
+        // Two credentials can't be compared: only hashes are known, and a user name may differ.
+        self.credential.is_none() && self.covers_networks(other)
+    }
+
+    fn covers_networks(&self, other: &Self) -> bool {
+        match (&self.networks, &other.networks) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(networks), Some(others)) => others
+                .iter()
+                .all(|inner| networks.iter().any(|outer| outer.contains(inner))),
+        }
+    }
+
     fn has(&self, peer: IpAddr) -> bool {
-        self.networks.as_ref().is_none_or(|networks| networks.iter().any(|network| network.contains(&peer)))
+        self.networks
+            .as_ref()
+            .is_none_or(|networks| networks.iter().any(|network| network.contains(&peer)))
     }
 }
 
@@ -37,13 +55,25 @@ pub struct Workload {
 impl Workload {
     /// A workload of the clients that `clients` describes.
     pub fn new(name: Arc<str>, clients: Match, policy: Policy) -> Self {
-        Self { name, policy, clients }
+        Self {
+            name,
+            policy,
+            clients,
+        }
+    }
+
+    /// What its clients must show.
+    pub fn clients(&self) -> &Match {
+        &self.clients
     }
 }
 
 impl fmt::Debug for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Workload").field("name", &self.name).field("clients", &self.clients).finish_non_exhaustive()
+        f.debug_struct("Workload")
+            .field("name", &self.name)
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,9 +145,21 @@ mod tests {
     use crate::policy::Mode;
 
     fn workload(name: &str, networks: Option<&[&str]>, token: Option<&str>) -> Workload {
-        let networks = networks.map(|networks| networks.iter().map(|network| network.parse().unwrap()).collect());
+        let networks = networks.map(|networks| {
+            networks
+                .iter()
+                .map(|network| network.parse().unwrap())
+                .collect()
+        });
         let credential = token.map(|token| Credential::new(None, SecretHash::of(token.as_bytes())));
-        Workload::new(Arc::from(name), Match { networks, credential }, Policy::new(&[], Mode::Enforce))
+        Workload::new(
+            Arc::from(name),
+            Match {
+                networks,
+                credential,
+            },
+            Policy::new(&[], Mode::Enforce),
+        )
     }
 
     fn workloads() -> Workloads {
@@ -131,7 +173,8 @@ mod tests {
 
     #[track_caller]
     fn check(peer: &str, authorization: Option<&str>, expected: &str) {
-        let identified = workloads().identify(peer.parse().unwrap(), authorization.map(str::as_bytes));
+        let identified =
+            workloads().identify(peer.parse().unwrap(), authorization.map(str::as_bytes));
         let name = match identified {
             Identified::Workload(workload) => workload.name.to_string(),
             other => format!("{other:?}"),
@@ -187,9 +230,35 @@ mod tests {
         assert!(matches!(identified, Identified::Unknown), "{identified:?}");
     }
 
+    #[track_caller]
+    fn check_covers(first: Workload, second: Workload, expected: bool) {
+        assert_eq!(first.clients().covers(second.clients()), expected);
+    }
+
+    #[test]
+    fn a_workload_without_credential_hides_later_ones_of_its_networks() {
+        let any = || workload("any", None, None);
+        let wide = || workload("wide", Some(&["10.0.0.0/8"]), None);
+        let narrow = || {
+            workload(
+                "narrow",
+                Some(&["10.1.0.0/16", "10.2.0.0/16"]),
+                Some("token"),
+            )
+        };
+        check_covers(any(), wide(), true);
+        check_covers(wide(), narrow(), true);
+        check_covers(wide(), any(), false);
+        check_covers(narrow(), wide(), false);
+        check_covers(narrow(), narrow(), false);
+    }
+
     #[test]
     fn debug_shows_no_hash() {
         let shown = format!("{:?}", workload("w", None, Some("token")));
-        assert!(shown.contains("SecretHash") && !shown.contains("token"), "{shown}");
+        assert!(
+            shown.contains("SecretHash") && !shown.contains("token"),
+            "{shown}"
+        );
     }
 }
