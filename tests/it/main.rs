@@ -10,6 +10,8 @@ mod clients;
 #[cfg(test)]
 mod intercept;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod policy;
@@ -18,6 +20,12 @@ mod redaction;
 #[cfg(test)]
 mod scenery;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
+mod trail;
+#[cfg(test)]
 mod tunnel;
+#[cfg(test)]
+mod websocket;
