@@ -6,7 +6,11 @@
 #[cfg(test)]
 mod addresses;
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod clients;
+#[cfg(test)]
+mod commands;
 #[cfg(test)]
 mod intercept;
 #[cfg(test)]

@@ -106,16 +106,10 @@ impl Setup {
         config
     }
 
-    /// Runs a subcommand to its end over the written configuration.
+    /// Runs a command to its end over the written configuration.
     pub(crate) async fn command(&self, arguments: &[&str]) -> Output {
-        let config = self.write();
-        let (subcommand, rest) = arguments.split_first().unwrap();
         let mut command = Command::new(BINARY);
-        command
-            .arg(subcommand)
-            .arg("--config")
-            .arg(config)
-            .args(rest);
+        command.args(arguments).arg("--config").arg(self.write());
         finish(command).await
     }
 
