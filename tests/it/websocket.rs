@@ -1,4 +1,4 @@
-//! WebSockets through Egret: the upgrade is checked, messages pass both ways, and what leaves is redacted.
+//! `WebSocket` connections through Egret: the upgrade is checked, messages pass both ways, and what leaves is redacted.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,7 +19,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let handshake = client_async(url, wire.into_stream());
-    Ok(within("the WebSocket handshake", handshake).await?.0)
+    Ok(within("the WebSocket handshake", Box::pin(handshake))
+        .await?
+        .0)
 }
 
 async fn secure_upgrade(
@@ -87,13 +89,13 @@ async fn plain_ones_inside_connect_pass_too() {
 
 #[tokio::test]
 async fn a_secret_in_a_message_leaves_unreadable() {
-    let secret = ["ghp_", "u8jzPde0IgxLd6GncfBAepfJBd0Kh8oOOL8d"].concat();
+    let secret = ["u8jzPde0IgxLd6Gn", "cfBAepfJBd0Kh8oOOL8d"].concat();
     let play = open().await;
     let mut socket = secure_upgrade(&play, "/ws").await.unwrap();
-    let text = format!("{{\"key\":\"{secret}\"}}");
+    let text = format!("{{\"key\":\"ghp_{secret}\"}}");
     let back = echo(&mut socket, Message::text(text.clone())).await;
     let back = back.into_text().unwrap();
-    assert!(!back.contains(&secret[4..]), "{back}");
+    assert!(!back.contains(&secret), "{back}");
     assert_eq!(back.len(), text.len());
     assert!(
         serde_json::from_str::<serde_json::Value>(&back).is_ok(),
@@ -102,7 +104,7 @@ async fn a_secret_in_a_message_leaves_unreadable() {
     drop(socket);
     let record = play.egret.record_of("/ws").await;
     assert_eq!(record["redactions"][0]["where"], "websocket", "{record}");
-    assert!(!record.to_string().contains(&secret[4..]));
+    assert!(!record.to_string().contains(&secret));
 }
 
 #[tokio::test]

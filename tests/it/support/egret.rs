@@ -176,10 +176,6 @@ impl Egret {
         self.setup.folder()
     }
 
-    pub(crate) fn config(&self) -> PathBuf {
-        self.folder().join("egret.yaml")
-    }
-
     pub(crate) fn audit(&self) -> &Path {
         &self.setup.audit
     }
