@@ -74,7 +74,7 @@ async fn node_undici() {
 #[tokio::test]
 async fn newer_node_fetch() {
     check("fetch", Shows::Status, |url| {
-        node(&newer_node(), "fetch_env_proxy.mjs", url)
+        node(newer_node(), "fetch_env_proxy.mjs", url)
     })
     .await;
 }

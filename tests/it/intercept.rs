@@ -197,23 +197,21 @@ async fn a_minted_certificate_is_what_clients_want() {
 }
 
 fn subject_key<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a [u8]> {
-    certificate
-        .iter_extensions()
-        .find_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::SubjectKeyIdentifier(key) => Some(key.0),
-            _ => None,
-        })
+    certificate.iter_extensions().find_map(|extension| {
+        if let ParsedExtension::SubjectKeyIdentifier(key) = extension.parsed_extension() {
+            return Some(key.0);
+        }
+        None
+    })
 }
 
 fn authority_key<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a [u8]> {
-    certificate
-        .iter_extensions()
-        .find_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::AuthorityKeyIdentifier(key) => {
-                key.key_identifier.as_ref().map(|id| id.0)
-            }
-            _ => None,
-        })
+    certificate.iter_extensions().find_map(|extension| {
+        if let ParsedExtension::AuthorityKeyIdentifier(key) = extension.parsed_extension() {
+            return key.key_identifier.as_ref().map(|id| id.0);
+        }
+        None
+    })
 }
 
 #[tokio::test]
@@ -448,5 +446,7 @@ async fn an_origin_of_http_2_and_one_of_http_1_get_the_version_they_speak() {
         reply.assert_passed(200);
         let seen = origin.only_request().await;
         assert_eq!(seen.version, version, "{seen:?}");
+        let named = [Some(seen.authority.as_str()), seen.header("host")];
+        assert!(named.contains(&Some(target.as_str())), "{seen:?}");
     }
 }

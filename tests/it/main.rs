@@ -6,9 +6,15 @@
 #[cfg(test)]
 mod addresses;
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod intercept;
+#[cfg(test)]
+mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
@@ -18,6 +24,12 @@ mod redaction;
 #[cfg(test)]
 mod scenery;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
+mod trail;
+#[cfg(test)]
 mod tunnel;
+#[cfg(test)]
+mod websocket;

@@ -45,7 +45,7 @@ impl TestCa {
 
     /// A good certificate for `names`.
     pub(crate) fn identity(&self, names: &[&str]) -> Identity {
-        self.signed(leaf(names))
+        self.signed(&leaf(names))
     }
 
     /// A certificate for `names` that was good until yesterday.
@@ -53,10 +53,10 @@ impl TestCa {
         let mut params = leaf(names);
         params.not_before = OffsetDateTime::now_utc() - Duration::days(30);
         params.not_after = OffsetDateTime::now_utc() - Duration::days(1);
-        self.signed(params)
+        self.signed(&params)
     }
 
-    fn signed(&self, params: CertificateParams) -> Identity {
+    fn signed(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity::new(certificate.der().clone(), &key)

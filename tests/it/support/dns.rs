@@ -132,10 +132,9 @@ impl Zone {
                     target.clone_into(&mut name);
                 }
                 Answer::Addresses(addresses) => {
-                    let fitting = addresses.into_iter().filter(|ip| match kind {
-                        RecordType::A => ip.is_ipv4(),
-                        RecordType::AAAA => ip.is_ipv6(),
-                        _ => false,
+                    let fitting = addresses.into_iter().filter(|ip| {
+                        (kind == RecordType::A && ip.is_ipv4())
+                            || (kind == RecordType::AAAA && ip.is_ipv6())
                     });
                     records.extend(
                         fitting.map(|ip| Record::from_rdata(absolute(&name), TTL, RData::from(ip))),

@@ -35,6 +35,10 @@ pub(crate) struct Setup {
     pub(crate) sections: String,
     /// Where the audit trail goes.
     pub(crate) audit: PathBuf,
+    /// `refuse` or `continue`.
+    pub(crate) audit_on_failure: String,
+    /// Makes writes beyond the file size limit fail, as on a full disk, where they would else kill the process.
+    pub(crate) survives_full_disk: bool,
 }
 
 impl Setup {
@@ -52,6 +56,8 @@ impl Setup {
             roots: String::new(),
             sections: String::new(),
             audit,
+            audit_on_failure: "refuse".into(),
+            survives_full_disk: false,
         }
     }
 
@@ -67,9 +73,10 @@ impl Setup {
              admin: {{listen: \"127.0.0.1:0\"}}\n\
              state_dir: {folder}/state\n\
              allowlists: [{folder}/allowlists]\n\
-             audit: {{path: {}}}\n\
+             audit: {{path: {}, on_failure: {}}}\n\
              workloads:\n{}",
             self.audit.display(),
+            self.audit_on_failure,
             self.workloads
         );
         let servers: Vec<String> = self.dns.iter().map(|at| format!("\"{at}\"")).collect();
@@ -99,23 +106,28 @@ impl Setup {
         config
     }
 
-    /// Runs a subcommand to its end over the written configuration.
+    /// Runs a command to its end over the written configuration.
     pub(crate) async fn command(&self, arguments: &[&str]) -> Output {
-        let config = self.write();
-        let (subcommand, rest) = arguments.split_first().unwrap();
         let mut command = Command::new(BINARY);
-        command
-            .arg(subcommand)
-            .arg("--config")
-            .arg(config)
-            .args(rest);
+        command.args(arguments).arg("--config").arg(self.write());
         finish(command).await
+    }
+
+    fn program(&self) -> Command {
+        if !self.survives_full_disk {
+            return Command::new(BINARY);
+        }
+        // An ignored signal stays ignored across `exec`.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", BINARY]);
+        shell
     }
 
     /// Starts the proxy and waits until it listens.
     pub(crate) async fn start(self) -> Egret {
         let config = self.write();
-        let mut child = Command::new(BINARY)
+        let mut child = self
+            .program()
             .arg("run")
             .arg("--config")
             .arg(config)
@@ -162,10 +174,6 @@ pub(crate) struct Egret {
 impl Egret {
     pub(crate) fn folder(&self) -> &Path {
         self.setup.folder()
-    }
-
-    pub(crate) fn config(&self) -> PathBuf {
-        self.folder().join("egret.yaml")
     }
 
     pub(crate) fn audit(&self) -> &Path {
@@ -286,9 +294,23 @@ impl Egret {
         self.signal("TERM").await;
     }
 
+    /// Starts another process with the same folder, after this one ended.
+    pub(crate) async fn restart(self) -> Self {
+        self.setup.start().await
+    }
+
     /// Waits for the end of the process.
     pub(crate) async fn exit(&mut self) -> ExitStatus {
         within("Egret's end", self.child.wait()).await.unwrap()
+    }
+
+    /// From now on no file may grow beyond `bytes` (a number or `unlimited`): a full disk, or room again.
+    pub(crate) async fn limit_file_size(&self, bytes: &str) {
+        let mut limit = Command::new("prlimit");
+        limit.arg("--pid").arg(self.process().to_string());
+        limit.arg(format!("--fsize={bytes}:unlimited"));
+        let output = finish(limit).await;
+        assert!(output.status.success(), "{output:?}");
     }
 
     async fn signal(&self, name: &str) {

@@ -31,11 +31,8 @@ where
 }
 
 /// Fails when `work` takes longer than [`PATIENCE`]: no test may hang.
-#[track_caller]
-pub(crate) fn within<F: Future>(what: &'static str, work: F) -> impl Future<Output = F::Output> {
-    async move {
-        tokio::time::timeout(PATIENCE, work)
-            .await
-            .unwrap_or_else(|_| panic!("{what} took longer than {PATIENCE:?}"))
-    }
+pub(crate) async fn within<F: Future>(what: &'static str, work: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, work)
+        .await
+        .unwrap_or_else(|_| panic!("{what} took longer than {PATIENCE:?}"))
 }
