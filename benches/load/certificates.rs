@@ -1,6 +1,7 @@
 //! The certificates of the test bed: the origin's and its CA, and the CA that every intercepting proxy signs with.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -87,8 +88,10 @@ fn key() -> KeyPair {
     KeyPair::generate().expect("a key can be made")
 }
 
+/// For the owner alone: some proxies refuse a key that others can read.
 fn write(file: &Path, pem: &str) {
     fs::write(file, pem).expect("a certificate can be written");
+    fs::set_permissions(file, Permissions::from_mode(0o600)).expect("a file of ours");
 }
 
 /// TLS as a server with that certificate.

@@ -131,7 +131,7 @@ fn run(mut arguments: Arguments) -> ExitCode {
         .filter(|peer| arguments.only.is_empty() || arguments.only.contains(peer))
         .collect();
     let mut report = Report::new(&bed, &rows, &peers);
-    report.note(redaction_seen(&bed, &peers));
+    probe_redaction(&bed, &peers, &mut report);
     for round in 0..arguments.rounds {
         for row in &rows {
             for peer in rotated(&peers, round) {
@@ -246,16 +246,23 @@ impl Sample {
 }
 
 /// Sends one body with made-up secrets through each Egret, so that the table can't call redaction on when it is not.
-fn redaction_seen(bed: &Bed, peers: &[Peer]) -> Vec<String> {
-    [Peer::Egret, Peer::EgretNoRedaction]
-        .into_iter()
-        .filter(|peer| peers.contains(peer) && peer.installed(bed))
-        .map(|peer| match apply_load(bed, &rows::PROBE, peer, 5.0) {
-            Ok((outcome, ..)) if outcome.altered => {
-                format!("{}: made-up secrets in a body were rewritten", peer.name())
+fn probe_redaction(bed: &Bed, peers: &[Peer], report: &mut Report) {
+    for (peer, redacts) in [(Peer::Egret, true), (Peer::EgretNoRedaction, false)] {
+        if !peers.contains(&peer) || !peer.installed(bed) {
+            continue;
+        }
+        let name = peer.name();
+        match apply_load(bed, &rows::PROBE, peer, 5.0) {
+            Ok((outcome, ..)) if outcome.altered == redacts => {
+                let fate = if redacts {
+                    "rewritten"
+                } else {
+                    "passed as sent"
+                };
+                report.note(format!("{name}: made-up secrets in a body were {fate}"));
             }
-            Ok(_) => format!("{}: made-up secrets in a body passed as sent", peer.name()),
-            Err(reason) => format!("{}: the redaction probe failed: {reason}", peer.name()),
-        })
-        .collect()
+            Ok(_) => report.doubt(format!("{name}: redaction is not what its name says")),
+            Err(reason) => report.doubt(format!("{name}: the redaction probe failed: {reason}")),
+        }
+    }
 }

@@ -72,6 +72,7 @@ pub(crate) struct Report {
     rows: Vec<Row>,
     peers: Vec<Peer>,
     entries: Vec<Entry>,
+    doubtful: bool,
 }
 
 impl Report {
@@ -95,11 +96,19 @@ impl Report {
             rows: rows.to_vec(),
             peers: peers.to_vec(),
             entries: Vec::new(),
+            doubtful: false,
         }
     }
 
-    pub(crate) fn note(&mut self, facts: Vec<String>) {
-        self.facts.extend(facts);
+    pub(crate) fn note(&mut self, fact: String) {
+        self.facts.push(fact);
+    }
+
+    /// A fact that spoils the table.
+    pub(crate) fn doubt(&mut self, fact: String) {
+        eprintln!("{fact}");
+        self.facts.push(fact);
+        self.doubtful = true;
     }
 
     pub(crate) fn add(&mut self, row: &Row, peer: Peer, cell: Cell) {
@@ -115,7 +124,7 @@ impl Report {
 
     pub(crate) fn failed(&self) -> bool {
         let failed = |entry: &Entry| matches!(entry.cell, Cell::Failed(_));
-        self.entries.iter().any(failed)
+        self.doubtful || self.entries.iter().any(failed)
     }
 
     pub(crate) fn json(&self) -> String {
