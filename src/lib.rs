@@ -10,3 +10,5 @@ pub mod metrics;
 pub mod policy;
 pub mod proxy;
 pub mod redact;
+pub mod reload;
+pub mod shutdown;

@@ -62,7 +62,7 @@ struct Exchange {
 impl Exchange {
     /// Takes a place in the trail first: what can't be recorded does not begin.
     fn begin(connection: &Arc<Connection>, request: &Request<Incoming>) -> Result<Self, Refusal> {
-        let slot = connection.proxy.trail.reserve().map_err(|_| DenyReason::AuditUnwritable)?;
+        let slot = connection.proxy.reserve()?;
         let generation = connection.proxy.generation();
         let ledger = Ledger::open(slot, connection, request);
         Ok(Self {

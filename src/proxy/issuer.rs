@@ -22,6 +22,7 @@ use rustls::server::ProducesTickets;
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, sign};
 
+use crate::config::CaFiles;
 use crate::policy::Host;
 
 /// How long the CA made by [`create`] is valid.
@@ -73,15 +74,6 @@ pub enum IssuerError {
     Tls(#[from] rustls::Error),
 }
 
-/// The two files of a CA, PEM both.
-#[derive(Debug, Clone)]
-pub struct CaFiles {
-    /// The issuing certificate; where several stand in the file, the issuing one first and its root last.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-}
-
 /// What an intercepted client may be offered by ALPN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Offer {
@@ -120,7 +112,8 @@ impl std::fmt::Debug for Issuer {
 }
 
 impl Issuer {
-    /// Reads the CA, or makes it when neither file is there. `capacity` bounds the leaves that are kept.
+    /// Reads the CA, or makes it when neither file is there. Where several certificates stand in the file, the issuing one is the first and
+    /// its root the last. `capacity` bounds the leaves that are kept.
     pub fn open(files: &CaFiles, capacity: usize) -> Result<Self, IssuerError> {
         match (files.certificate.exists(), files.key.exists()) {
             (true, true) => {}
@@ -235,6 +228,16 @@ pub fn create(files: &CaFiles) -> Result<(), IssuerError> {
     let certificate = params.self_signed(&key)?;
     write_new(&files.key, &key.serialize_pem(), 0o600)?;
     write_new(&files.certificate, &certificate.pem(), 0o644)
+}
+
+/// The system's root certificates, each as PEM; none where the system has none.
+pub fn system_roots() -> Vec<String> {
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    rustls_native_certs::load_native_certs()
+        .certs
+        .iter()
+        .map(|root| pem::encode_config(&pem::Pem::new("CERTIFICATE", root.to_vec()), config))
+        .collect()
 }
 
 fn half(present: &Path, absent: &Path) -> IssuerError {

@@ -78,7 +78,7 @@ fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
         Err(reason) => {
             // Nothing is read: the reply goes out if it fits the socket's buffer, as it does.
             let connection = Connection::refused(Arc::clone(proxy), peer);
-            let reply = match proxy.trail.reserve() {
+            let reply = match proxy.reserve() {
                 Ok(slot) => {
                     let ledger = Ledger::new(slot, &connection, Form::Absolute);
                     let refusal = Refusal::from(reason);
@@ -86,7 +86,7 @@ fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
                     drop(ledger.finish(&Outcome::Refused(refusal)));
                     reply
                 }
-                Err(_) => Refusal::from(DenyReason::AuditUnwritable).http1_bytes(""),
+                Err(reason) => Refusal::from(reason).http1_bytes(""),
             };
             let _ = stream.try_write(&reply).is_ok();
         }
@@ -161,13 +161,13 @@ async fn refuse_bytes<T>(connection: &Connection, mut stream: T, fault: Fault)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let reply = match connection.proxy.trail.reserve() {
+    let reply = match connection.proxy.reserve() {
         Ok(slot) => {
             let mut ledger = Ledger::new(slot, connection, connection.form(&http::Method::GET));
             connection.identify_by_address(&mut ledger);
             connection.refuse(ledger, Refusal::new(fault.reason).detail(fault.detail)).await
         }
-        Err(_) => (Refusal::from(DenyReason::AuditUnwritable), String::new()),
+        Err(reason) => (Refusal::from(reason), String::new()),
     };
     let reply = reply.0.http1_bytes(&reply.1);
     let farewell = async {

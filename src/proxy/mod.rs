@@ -68,7 +68,7 @@ use self::pool::Key;
 use self::reply::Refusal;
 use self::wire::Fault;
 use crate::admin::Recent;
-use crate::audit::{ExchangeId, Form, Trail};
+use crate::audit::{ExchangeId, Form, Slot, Trail};
 use crate::config::Config;
 use crate::identity::Identified;
 use crate::policy::DenyReason;
@@ -136,6 +136,14 @@ impl Proxy {
 
     fn generation(&self) -> Arc<Generation> {
         self.generation.load_full()
+    }
+
+    /// A place in the trail, without which no exchange begins.
+    fn reserve(&self) -> Result<Slot, DenyReason> {
+        self.trail.reserve().map_err(|_| match self.trail.writable() {
+            true => DenyReason::LimitExchanges,
+            false => DenyReason::AuditUnwritable,
+        })
     }
 
     /// A name for an exchange that begins now.

@@ -1,0 +1,149 @@
+//! `egret run`: the proxy, from its configuration to its last record.
+
+use std::future::Future;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use super::UNUSABLE;
+use crate::admin::{self, Admin, Readiness, Recent};
+use crate::audit::{self, Trail};
+use crate::config::{self, Config, OnFailure};
+use crate::metrics::Metrics;
+use crate::policy::DenyReason;
+use crate::proxy::Proxy;
+use crate::proxy::issuer::Issuer;
+use crate::reload::Reloader;
+use crate::shutdown::Signals;
+
+/// How long the last records may take to get into the file.
+const LAST_RECORDS: Duration = Duration::from_secs(10);
+/// How long tasks may take to notice that the runtime ends.
+const LAST_TASKS: Duration = Duration::from_secs(1);
+
+/// The arguments of `egret run`.
+#[derive(Debug, Default, clap::Args)]
+pub struct Args {
+    /// The configuration; without it the embedded default.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Runs the proxy until it is told to end. Gives the exit code.
+///
+/// # Errors
+///
+/// Something that the proxy can't do without can't be had: a port, the CA, the audit trail.
+pub fn run(args: &Args, err: &mut dyn Write) -> anyhow::Result<u8> {
+    let config = match config::load(args.config.as_deref()) {
+        Ok(config) => config,
+        Err(errors) => {
+            writeln!(err, "{errors}")?;
+            return Ok(UNUSABLE);
+        }
+    };
+    crate::log::start()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start the runtime")?;
+    let trail = runtime.block_on(serve(config, args.config.clone()))?;
+    end(runtime, &trail);
+    Ok(0)
+}
+
+/// Everything that lives as long as the process does.
+struct Service {
+    proxy: Arc<Proxy>,
+    trail: Trail,
+    readiness: Readiness,
+    drain_timeout: Duration,
+}
+
+async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
+    let mut signals = Signals::new().context("failed to listen for signals")?;
+    let metrics = Metrics::new(DenyReason::ALL.iter().map(|reason| reason.code()));
+    let trail = open_trail(&config, &metrics)?;
+    let issuer = Issuer::open(&config.ca, config.limits.certificate_cache).context("failed to open the CA")?;
+    let proxy_listener = bind("proxy.listen", config.proxy_listen).await?;
+    let admin_listener = bind("admin.listen", config.admin_listen).await?;
+    let listeners = vec![proxy_listener.local_addr()?, admin_listener.local_addr()?];
+    let (proxy_address, admin_address) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
+    let drain_timeout = config.limits.drain_timeout;
+    let reloader = Reloader::new(file, &config);
+    let readiness = Readiness::starting();
+    let recent = Recent::default();
+    let proxy = Proxy::new(config, issuer, trail.clone(), metrics.clone(), recent.clone(), listeners)?;
+    metrics.config_loaded(SystemTime::now());
+
+    let (ending, ended) = watch::channel(false);
+    let admin = Arc::new(Admin::new(metrics.clone(), trail.clone(), readiness.clone(), recent));
+    let admin = tokio::spawn(admin::serve(admin_listener, admin, told(ended)));
+    let accepting = tokio::spawn(Arc::clone(&proxy).serve(proxy_listener));
+    let reloading = tokio::spawn(reloader.run(Arc::clone(&proxy), metrics, signals.hangups()));
+    readiness.ready();
+    tracing::info!(proxy = %proxy_address, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "listening");
+
+    signals.termination().await;
+    reloading.abort();
+    let service = Service {
+        proxy,
+        trail,
+        readiness,
+        drain_timeout,
+    };
+    service.drain(&mut signals).await;
+    accepting.abort();
+    ending.send_replace(true);
+    // The admin listener answers until the end, so that a prober sees the draining.
+    let _ = admin.await.is_ok();
+    Ok(service.trail)
+}
+
+impl Service {
+    /// Takes nothing new, and gives what is under way its time; a second signal takes it away.
+    async fn drain(&self, signals: &mut Signals) {
+        self.readiness.draining();
+        tracing::info!(seconds = self.drain_timeout.as_secs(), "draining");
+        tokio::select! {
+            all_ended = self.proxy.drain(self.drain_timeout) => match all_ended {
+                true => tracing::info!("drained"),
+                false => tracing::warn!("the drain's time is over: what is still under way is closed"),
+            },
+            () = signals.termination() => tracing::warn!("a second signal: what is still under way is closed"),
+        }
+    }
+}
+
+async fn told(mut ended: watch::Receiver<bool>) {
+    // A sender that is gone has ended too.
+    let _ = ended.wait_for(|ended| *ended).await.is_ok();
+}
+
+fn open_trail(config: &Config, metrics: &Metrics) -> anyhow::Result<Trail> {
+    let on_failure = match config.audit.on_failure {
+        OnFailure::Refuse => audit::OnFailure::Refuse,
+        OnFailure::Continue => audit::OnFailure::Continue,
+    };
+    let path: &Path = &config.audit.path;
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).with_context(|| format!("audit.path: failed to make {}", parent.display()))?;
+    }
+    Trail::open(path, on_failure, config.limits.exchanges, metrics.clone()).with_context(|| format!("audit.path: failed to open {}", path.display()))
+}
+
+fn bind(key: &'static str, address: SocketAddr) -> impl Future<Output = anyhow::Result<TcpListener>> {
+    async move { TcpListener::bind(address).await.with_context(|| format!("{key}: failed to listen on {address}")) }
+}
+
+/// Drops what is still under way, which records itself, and waits for the records.
+fn end(runtime: Runtime, trail: &Trail) {
+    runtime.shutdown_timeout(LAST_TASKS);
+    if let Err(unfinished) = trail.close(LAST_RECORDS) {
+        tracing::error!(%unfinished, "records could not be written");
+    }
+}
