@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn json_has_the_fields_beside_the_message() {
         let line = logged(Look::Json, "info", || {
-            tracing::warn!(path = "a\nb", "trail failed")
+            tracing::warn!(path = "a\nb", "trail failed");
         });
         assert_eq!(line.matches('\n').count(), 1);
         let event: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn text_has_level_and_message() {
         let line = logged(Look::Text, "info", || {
-            tracing::info!(port = 3128, "listening")
+            tracing::info!(port = 3128, "listening");
         });
         assert!(
             line.contains("INFO") && line.contains("listening") && line.contains("3128"),

@@ -211,8 +211,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = oneshot::channel::<()>();
-        let served = Arc::new(admin(folder.path(), OnFailure::Refuse));
-        let server = tokio::spawn(serve(listener, served, async { drop(ended.await) }));
+        let shown = Arc::new(admin(folder.path(), OnFailure::Refuse));
+        let server = tokio::spawn(serve(listener, shown, async { drop(ended.await) }));
         let twice = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2);
         let reply = ask(address, &twice).await;
         assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");

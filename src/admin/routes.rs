@@ -116,13 +116,20 @@ mod tests {
     use super::*;
     use crate::audit::OnFailure;
 
-    struct Asked(tempfile::TempDir, Admin);
+    struct Asked {
+        admin: Admin,
+        /// Removed with the test.
+        _folder: tempfile::TempDir,
+    }
 
     impl Asked {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let admin = admin(folder.path(), OnFailure::Refuse);
-            Self(folder, admin)
+            Self {
+                admin,
+                _folder: folder,
+            }
         }
 
         fn ask(&self, method: &str, path: &str, host: &str) -> Response<Full<Bytes>> {
@@ -132,7 +139,7 @@ mod tests {
                 .header(HOST, host)
                 .body(())
                 .unwrap();
-            reply(&self.1, &request.into_parts().0)
+            reply(&self.admin, &request.into_parts().0)
         }
 
         #[track_caller]
@@ -190,12 +197,12 @@ mod tests {
         let asked = Asked::new();
         let text = "text/plain; charset=utf-8";
         asked.check("GET", "/readyz", "x", 503, text);
-        assert_eq!(asked.1.unready(), ["starting"]);
-        asked.1.readiness.ready();
+        assert_eq!(asked.admin.unready(), ["starting"]);
+        asked.admin.readiness.ready();
         asked.check("GET", "/readyz", "x", 200, text);
-        asked.1.readiness.draining();
+        asked.admin.readiness.draining();
         asked.check("GET", "/readyz", "x", 503, text);
-        assert_eq!(asked.1.unready(), ["draining"]);
+        assert_eq!(asked.admin.unready(), ["draining"]);
         asked.check("GET", "/livez", "x", 200, text);
     }
 
@@ -209,7 +216,7 @@ mod tests {
                     request.header(HOST, *host)
                 });
             let head = request.body(()).unwrap().into_parts().0;
-            assert_eq!(reply(&asked.1, &head).status(), 421, "{hosts:?}");
+            assert_eq!(reply(&asked.admin, &head).status(), 421, "{hosts:?}");
         }
     }
 

@@ -111,6 +111,13 @@ impl Write for TrailFile {
     }
 }
 
+impl Drop for TrailFile {
+    fn drop(&mut self) {
+        // Closing alone would leave the lock with a child process that is just being started.
+        self.file.unlock().unwrap_or_default();
+    }
+}
+
 /// Two writers would number their records twice.
 fn lock(file: &File, path: &Path) -> Result<(), TrailError> {
     match file.try_lock() {

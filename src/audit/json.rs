@@ -161,7 +161,7 @@ fn escape_character(character: char, out: &mut Vec<u8>) {
         '\t' => out.extend_from_slice(b"\\t"),
         // Writing into a Vec can't fail.
         control if control.is_control() => {
-            write!(out, "\\u{:04x}", u32::from(control)).unwrap_or_default()
+            write!(out, "\\u{:04x}", u32::from(control)).unwrap_or_default();
         }
         other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
     }

@@ -213,7 +213,7 @@ pub struct Record<'a> {
     pub trace: Option<Cow<'a, str>>,
 }
 
-impl<'a> Record<'a> {
+impl Record<'_> {
     /// A record of which nothing else is known yet.
     pub fn new(time: OffsetDateTime, id: ExchangeId, event: Event) -> Self {
         Self {
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(record: &Record<'_>, expected: serde_json::Value) {
+    fn check(record: &Record<'_>, expected: &serde_json::Value) {
         let mut line = Vec::new();
         record.write_json(&mut line);
         assert!(!line.contains(&b'\n'));
@@ -455,8 +455,8 @@ mod tests {
     fn a_full_record_has_every_key_of_the_contract() {
         check(
             &full(),
-            json!({
-                "time": "2026-03-04T05:06:07.000008Z", "id": "019cb761-70d8-7000-8000-000000000001", "event": "exchange",
+            &json!({
+                "time": "2026-03-04T05:06:07.000008Z", "id": "019cb73d-3218-7000-8000-000000000001", "event": "exchange",
                 "workload": "github-mcp",
                 "client": {"ip": "10.1.2.3", "port": 40000, "pod": "tools/github-0", "user": "alice"},
                 "form": "intercepted", "method": "POST", "scheme": "https", "host": "api.github.com", "port": 443,
@@ -485,8 +485,8 @@ mod tests {
         };
         check(
             &record,
-            json!({
-                "time": "2026-03-04T05:06:07.000000Z", "id": "019cb761-70d8-7000-8000-000000000000", "event": "tunnel",
+            &json!({
+                "time": "2026-03-04T05:06:07.000000Z", "id": "019cb73d-3218-7000-8000-000000000000", "event": "tunnel",
                 "client": {"ip": "::1", "port": 1}, "tls": {},
             }),
         );

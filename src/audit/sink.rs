@@ -612,16 +612,18 @@ impl Writer {
         }
     }
 
-    /// Leaves whoever still waits with the verdict.
+    /// Lets go of the file, and leaves whoever still waits with the verdict.
     fn end(self) {
-        let mut queue = self.shared.queue();
+        let Self { shared, file, .. } = self;
+        drop(file);
+        let mut queue = shared.queue();
         queue.closed = true;
         queue.ended = true;
         queue
             .batches()
-            .for_each(|batch| batch.end(self.shared.verdict()));
+            .for_each(|batch| batch.end(shared.verdict()));
         drop(queue);
-        self.shared.clock.notify_all();
+        shared.clock.notify_all();
     }
 
     /// Waits before the next attempt. A trail that is being closed is tried at the shortest pause; false when its time is up.
@@ -690,7 +692,7 @@ mod tests {
     use crate::audit::{Event, ExchangeId};
 
     /// Longer than any test may wait.
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     /// Fails fast and looks at the file before each batch.
     const HASTY: Timing = Timing {
