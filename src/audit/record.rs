@@ -447,7 +447,7 @@ mod tests {
         assert!(!line.contains(&b'\n'));
         assert_eq!(
             serde_json::from_slice::<serde_json::Value>(&line).unwrap(),
-            expected
+            *expected
         );
     }
 

@@ -694,12 +694,12 @@ mod tests {
     /// Longer than any test may wait.
     const LONG: Duration = Duration::from_mins(1);
 
-    /// Fails fast and looks at the file before each batch.
+    /// Fails fast and looks at the file all the time.
     const HASTY: Timing = Timing {
         patience: Duration::from_millis(50),
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(4),
-        look: Duration::ZERO,
+        look: Duration::from_millis(1),
         log: Duration::from_secs(10),
     };
 
@@ -750,6 +750,13 @@ mod tests {
             assert!(began.elapsed() < LONG, "{what}");
             thread::yield_now();
         }
+    }
+
+    /// In one step, so that the trail can't make a file in between.
+    fn remove(folder: &Path) {
+        let away = folder.with_extension("away");
+        fs::rename(folder, &away).unwrap();
+        fs::remove_dir_all(&away).unwrap();
     }
 
     fn errors(trail: &Trail) -> u64 {
@@ -896,7 +903,7 @@ mod tests {
         fs::create_dir(&inner).unwrap();
         let trail = hasty(&path, OnFailure::Refuse, 4);
         put(&trail, 1).await.unwrap();
-        fs::remove_dir_all(&inner).unwrap();
+        remove(&inner);
         until("the missing folder is seen without any traffic", || {
             !trail.writable()
         });
@@ -915,7 +922,7 @@ mod tests {
         fs::create_dir(&inner).unwrap();
         let trail = hasty(&path, OnFailure::Refuse, 4);
         let (first, second) = (trail.reserve().unwrap(), trail.reserve().unwrap());
-        fs::remove_dir_all(&inner).unwrap();
+        remove(&inner);
         until("the missing folder is seen", || !trail.writable());
         assert_eq!(first.write(&record(1)).await, Err(Unwritable));
         drop(second.write(&record(2)));
