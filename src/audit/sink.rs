@@ -696,7 +696,7 @@ mod tests {
 
     /// Fails fast and looks at the file all the time.
     const HASTY: Timing = Timing {
-        patience: Duration::from_millis(50),
+        patience: Duration::from_secs(1),
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(4),
         look: Duration::from_millis(1),
