@@ -18,7 +18,9 @@ pub const FILTER_VARIABLE: &str = "EGRET_LOG";
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter doesn't parse.
-    #[error("{FILTER_VARIABLE} is no log filter (right would be: info, debug, or info,egret::proxy=trace): {0}")]
+    #[error(
+        "{FILTER_VARIABLE} is no log filter (right would be: info, debug, or info,egret::proxy=trace): {0}"
+    )]
     Filter(#[from] FromEnvError),
     /// The process has a log already.
     #[error("failed to set up the log: {0}")]
@@ -34,7 +36,11 @@ enum Look {
 
 /// Sets up the log of the process. To be called once, by the command that runs.
 pub fn start() -> Result<(), LogError> {
-    let look = if io::stdout().is_terminal() { Look::Text } else { Look::Json };
+    let look = if io::stdout().is_terminal() {
+        Look::Text
+    } else {
+        Look::Json
+    };
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
         .with_env_var(FILTER_VARIABLE)
@@ -47,12 +53,19 @@ fn subscriber<W>(look: Look, filter: EnvFilter, writer: W) -> Box<dyn Subscriber
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_target(false);
     match look {
         Look::Text => Box::new(log.finish()),
-        Look::Json => {
-            Box::new(log.json().flatten_event(true).with_current_span(false).with_span_list(false).finish())
-        }
+        Look::Json => Box::new(
+            log.json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .finish(),
+        ),
     }
 }
 
@@ -86,18 +99,33 @@ mod tests {
 
     #[test]
     fn json_has_the_fields_beside_the_message() {
-        let line = logged(Look::Json, "info", || tracing::warn!(path = "a\nb", "trail failed"));
+        let line = logged(Look::Json, "info", || {
+            tracing::warn!(path = "a\nb", "trail failed");
+        });
         assert_eq!(line.matches('\n').count(), 1);
         let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let keys: Vec<_> = event.as_object().unwrap().keys().map(String::as_str).collect();
+        let keys: Vec<_> = event
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         assert_eq!(keys, ["level", "message", "path", "timestamp"]);
-        assert_eq!((&event["level"], &event["message"], &event["path"]), (&"WARN".into(), &"trail failed".into(), &"a\nb".into()));
+        assert_eq!(
+            (&event["level"], &event["message"], &event["path"]),
+            (&"WARN".into(), &"trail failed".into(), &"a\nb".into())
+        );
     }
 
     #[test]
     fn text_has_level_and_message() {
-        let line = logged(Look::Text, "info", || tracing::info!(port = 3128, "listening"));
-        assert!(line.contains("INFO") && line.contains("listening") && line.contains("3128"), "{line}");
+        let line = logged(Look::Text, "info", || {
+            tracing::info!(port = 3128, "listening");
+        });
+        assert!(
+            line.contains("INFO") && line.contains("listening") && line.contains("3128"),
+            "{line}"
+        );
         assert!(serde_json::from_str::<serde_json::Value>(&line).is_err());
     }
 

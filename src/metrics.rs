@@ -22,8 +22,10 @@ use crate::audit::record::{Form, Verdict};
 pub const MEDIA_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// Upper bounds of the buckets of every duration, in milliseconds: OpenTelemetry's steps for HTTP, then three for streams.
-const BUCKETS: [u32; 17] =
-    [5, 10, 25, 50, 75, 100, 250, 500, 750, 1_000, 2_500, 5_000, 7_500, 10_000, 30_000, 60_000, 300_000];
+const BUCKETS: [u32; 17] = [
+    5, 10, 25, 50, 75, 100, 250, 500, 750, 1_000, 2_500, 5_000, 7_500, 10_000, 30_000, 60_000,
+    300_000,
+];
 
 /// The prefix of the reason codes that blame the origin or the way to it.
 const UPSTREAM: &str = "upstream.";
@@ -101,9 +103,16 @@ impl Metrics {
         let mut reasons: Vec<_> = reasons.into_iter().collect();
         reasons.sort_unstable();
         reasons.dedup();
-        let connections = Family::new("egret_connections_active", "Connections that are open now.", &["kind"]);
-        let upstream_connect =
-            Family::new("egret_upstream_connect_seconds", "Time from the first dial to a connection to an origin.", &[]);
+        let connections = Family::new(
+            "egret_connections_active",
+            "Connections that are open now.",
+            &["kind"],
+        );
+        let upstream_connect = Family::new(
+            "egret_upstream_connect_seconds",
+            "Time from the first dial to a connection to an origin.",
+            &[],
+        );
         let all = All {
             reasons,
             exchanges: Family::new(
@@ -133,7 +142,11 @@ impl Metrics {
                 "Connections that may be open at once.",
                 &["kind"],
             ),
-            dns_lookups: Family::new("egret_dns_lookups_total", "Look-ups of names, by how they ended.", &["result"]),
+            dns_lookups: Family::new(
+                "egret_dns_lookups_total",
+                "Look-ups of names, by how they ended.",
+                &["result"],
+            ),
             upstream_connect_seconds: upstream_connect.series(&[]),
             upstream_connect,
             upstream_errors: Family::new(
@@ -146,7 +159,11 @@ impl Metrics {
                 "Leaf certificates minted for intercepted names.",
                 &[],
             ),
-            audit_records: Family::new("egret_audit_records_total", "Audit records written to the trail.", &[]),
+            audit_records: Family::new(
+                "egret_audit_records_total",
+                "Audit records written to the trail.",
+                &[],
+            ),
             audit_errors: Family::new(
                 "egret_audit_errors_total",
                 "Failed attempts to write the audit trail, and records that were lost.",
@@ -176,21 +193,34 @@ impl Metrics {
     /// The counters of one workload, with a byte counter for each of its `rules` (as `list/number`). Called again after a
     /// reload, it keeps what was counted and forgets the rules that are gone. An empty name stands for clients that match
     /// no workload.
-    pub fn workload<'r>(&self, name: &str, rules: impl IntoIterator<Item = &'r str>) -> Arc<WorkloadMetrics> {
+    pub fn workload<'r>(
+        &self,
+        name: &str,
+        rules: impl IntoIterator<Item = &'r str>,
+    ) -> Arc<WorkloadMetrics> {
         let all = &self.0;
         let bytes = |rule: &str| RuleBytes {
             out: all.bytes.series(&[name, rule, "out"]),
             into: all.bytes.series(&[name, rule, "in"]),
         };
-        let rules: BTreeMap<Box<str>, RuleBytes> = rules.into_iter().map(|rule| (rule.into(), bytes(rule))).collect();
+        let rules: BTreeMap<Box<str>, RuleBytes> = rules
+            .into_iter()
+            .map(|rule| (rule.into(), bytes(rule)))
+            .collect();
         all.bytes.retain(|labels| match labels {
-            [workload, rule, _] if **workload == *name => rule.is_empty() || rules.contains_key(&**rule),
+            [workload, rule, _] if **workload == *name => {
+                rule.is_empty() || rules.contains_key(&**rule)
+            }
             _ => true,
         });
         Arc::new(WorkloadMetrics {
             name: name.into(),
             allowed: PerForm::new(|form| all.exchange_series(name, form, Verdict::Allow, "")),
-            denied: all.reasons.iter().map(|reason| (*reason, all.denied_series(name, reason))).collect(),
+            denied: all
+                .reasons
+                .iter()
+                .map(|reason| (*reason, all.denied_series(name, reason)))
+                .collect(),
             duration: PerForm::new(|form| all.exchange_duration.series(&[name, form.as_str()])),
             rules,
             no_rule: bytes(""),
@@ -200,7 +230,11 @@ impl Metrics {
 
     /// Removes the series of every workload that `is_configured` doesn't know; the empty name stays.
     pub fn retain_workloads(&self, is_configured: impl Fn(&str) -> bool) {
-        let keep = |labels: &[Arc<str>]| labels.first().is_none_or(|name| name.is_empty() || is_configured(name));
+        let keep = |labels: &[Arc<str>]| {
+            labels
+                .first()
+                .is_none_or(|name| name.is_empty() || is_configured(name))
+        };
         self.0.exchanges.retain(keep);
         self.0.exchange_duration.retain(keep);
         self.0.bytes.retain(keep);
@@ -221,7 +255,10 @@ impl Metrics {
 
     /// States how many client connections may be open at once.
     pub fn client_connections_limit(&self, limit: usize) {
-        self.0.connections_limit.series(&[ConnectionKind::Client.label()]).set(i64::try_from(limit).unwrap_or(i64::MAX));
+        self.0
+            .connections_limit
+            .series(&[ConnectionKind::Client.label()])
+            .set(i64::try_from(limit).unwrap_or(i64::MAX));
     }
 
     /// Counts a look-up of a name.
@@ -256,8 +293,13 @@ impl Metrics {
 
     /// States when the configuration in force was loaded.
     pub fn config_loaded(&self, at: SystemTime) {
-        let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        self.0.config_loaded.series(&[]).set(i64::try_from(seconds).unwrap_or(i64::MAX));
+        let seconds = at
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        self.0
+            .config_loaded
+            .series(&[])
+            .set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     /// Counts a reload whose configuration was taken `at` that time.
@@ -275,8 +317,12 @@ impl Metrics {
     pub fn totals(&self) -> Vec<WorkloadTotals> {
         let mut totals: BTreeMap<Arc<str>, WorkloadTotals> = BTreeMap::new();
         for (labels, counter) in self.0.exchanges.snapshot() {
-            let [workload, _, decision, reason] = labels.as_slice() else { continue };
-            let entry = totals.entry(Arc::clone(workload)).or_insert_with(|| WorkloadTotals::new(workload));
+            let [workload, _, decision, reason] = labels.as_slice() else {
+                continue;
+            };
+            let entry = totals
+                .entry(Arc::clone(workload))
+                .or_insert_with(|| WorkloadTotals::new(workload));
             entry.count(decision, reason, counter.value());
         }
         totals.into_values().collect()
@@ -297,21 +343,38 @@ impl All {
         for result in LookupResult::ALL {
             self.dns_lookups.series(&[result.label()]);
         }
-        for reason in self.reasons.iter().filter(|reason| reason.starts_with(UPSTREAM)) {
+        for reason in self
+            .reasons
+            .iter()
+            .filter(|reason| reason.starts_with(UPSTREAM))
+        {
             self.upstream_errors.series(&[reason]);
         }
-        for family in [&self.certificates_minted, &self.audit_records, &self.audit_errors] {
+        for family in [
+            &self.certificates_minted,
+            &self.audit_records,
+            &self.audit_errors,
+        ] {
             family.series(&[]);
         }
         for result in ["taken", "refused"] {
             self.config_reloads.series(&[result]);
         }
         let revision = option_env!("EGRET_REVISION").unwrap_or("unknown");
-        self.build_info.series(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
+        self.build_info
+            .series(&[env!("CARGO_PKG_VERSION"), revision])
+            .set(1);
     }
 
-    fn exchange_series(&self, workload: &str, form: Form, verdict: Verdict, reason: &str) -> Arc<Counter> {
-        self.exchanges.series(&[workload, form.as_str(), verdict.as_str(), reason])
+    fn exchange_series(
+        &self,
+        workload: &str,
+        form: Form,
+        verdict: Verdict,
+        reason: &str,
+    ) -> Arc<Counter> {
+        self.exchanges
+            .series(&[workload, form.as_str(), verdict.as_str(), reason])
     }
 
     fn denied_series(&self, workload: &str, reason: &str) -> PerForm<Arc<Counter>> {
@@ -363,14 +426,21 @@ impl WorkloadMetrics {
 
     /// Counts an exchange that was let out in observe mode, though `reason` would have refused it.
     pub fn observed(&self, form: Form, reason: &'static str) {
-        self.metrics.0.exchange_series(&self.name, form, Verdict::Allow, reason).add(1);
+        self.metrics
+            .0
+            .exchange_series(&self.name, form, Verdict::Allow, reason)
+            .add(1);
     }
 
     /// Counts an exchange that was refused.
     pub fn denied(&self, form: Form, reason: &'static str) {
         match self.denied.get(reason) {
             Some(counters) => counters.of(form).add(1),
-            None => self.metrics.0.exchange_series(&self.name, form, Verdict::Deny, reason).add(1),
+            None => self
+                .metrics
+                .0
+                .exchange_series(&self.name, form, Verdict::Deny, reason)
+                .add(1),
         }
     }
 
@@ -381,7 +451,8 @@ impl WorkloadMetrics {
 
     /// The byte counters of a rule; without one, or with one that isn't the workload's, those with an empty rule.
     pub fn bytes(&self, rule: Option<&str>) -> &RuleBytes {
-        rule.and_then(|rule| self.rules.get(rule)).unwrap_or(&self.no_rule)
+        rule.and_then(|rule| self.rules.get(rule))
+            .unwrap_or(&self.no_rule)
     }
 
     /// Counts findings of a redaction rule. `rule` must be the name of a configured rule.
@@ -424,7 +495,12 @@ pub struct WorkloadTotals {
 
 impl WorkloadTotals {
     fn new(name: &Arc<str>) -> Self {
-        Self { name: Arc::clone(name), allowed: 0, observed: 0, refused: BTreeMap::new() }
+        Self {
+            name: Arc::clone(name),
+            allowed: 0,
+            observed: 0,
+            refused: BTreeMap::new(),
+        }
     }
 
     fn count(&mut self, decision: &str, reason: &Arc<str>, value: u64) {
@@ -466,7 +542,13 @@ impl ConnectionKind {
 }
 
 impl LookupResult {
-    const ALL: [Self; 5] = [Self::Found, Self::Cached, Self::NotFound, Self::Failed, Self::TimedOut];
+    const ALL: [Self; 5] = [
+        Self::Found,
+        Self::Cached,
+        Self::NotFound,
+        Self::Failed,
+        Self::TimedOut,
+    ];
 
     const fn label(self) -> &'static str {
         match self {
@@ -501,7 +583,11 @@ struct PerForm<T> {
 
 impl<T> PerForm<T> {
     fn new(mut make: impl FnMut(Form) -> T) -> Self {
-        Self { absolute: make(Form::Absolute), connect: make(Form::Connect), intercepted: make(Form::Intercepted) }
+        Self {
+            absolute: make(Form::Absolute),
+            connect: make(Form::Connect),
+            intercepted: make(Form::Intercepted),
+        }
     }
 
     fn of(&self, form: Form) -> &T {
@@ -576,7 +662,9 @@ struct Histogram {
 
 impl Histogram {
     fn observe(&self, took: Duration) {
-        let bounds = BUCKETS.iter().map(|bound| Duration::from_millis(u64::from(*bound)));
+        let bounds = BUCKETS
+            .iter()
+            .map(|bound| Duration::from_millis(u64::from(*bound)));
         let place = bounds.take_while(|bound| *bound < took).count();
         if let Some(bucket) = self.buckets.get(place) {
             bucket.fetch_add(1, Ordering::Relaxed);
@@ -592,7 +680,10 @@ impl Value for Histogram {
     fn show(&self, metric: &mut proto::Metric) {
         let mut count = 0;
         let mut shown = Vec::with_capacity(self.buckets.len());
-        let bounds = BUCKETS.iter().map(|bound| f64::from(*bound) / 1e3).chain([f64::INFINITY]);
+        let bounds = BUCKETS
+            .iter()
+            .map(|bound| f64::from(*bound) / 1e3)
+            .chain([f64::INFINITY]);
         for (bucket, bound) in self.buckets.iter().zip(bounds) {
             count += bucket.load(Ordering::Relaxed);
             let mut one = proto::Bucket::default();
@@ -621,7 +712,12 @@ struct Family<V> {
 
 impl<V: Value> Family<V> {
     fn new(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Self {
-        Self { name, help, labels, series: RwLock::default() }
+        Self {
+            name,
+            help,
+            labels,
+            series: RwLock::default(),
+        }
     }
 
     /// The series with these label values, one for each label; made at zero when it isn't there.
@@ -639,7 +735,10 @@ impl<V: Value> Family<V> {
 
     fn snapshot(&self) -> Vec<(Vec<Arc<str>>, Arc<V>)> {
         let series = self.series.read().unwrap_or_else(PoisonError::into_inner);
-        series.iter().map(|(values, value)| (values.clone(), Arc::clone(value))).collect()
+        series
+            .iter()
+            .map(|(values, value)| (values.clone(), Arc::clone(value)))
+            .collect()
     }
 
     fn collect(&self) -> proto::MetricFamily {
@@ -647,7 +746,12 @@ impl<V: Value> Family<V> {
         family.set_name(self.name.to_owned());
         family.set_help(self.help.to_owned());
         family.set_field_type(V::TYPE);
-        family.set_metric(self.snapshot().iter().map(|(values, value)| self.show(values, &**value)).collect());
+        family.set_metric(
+            self.snapshot()
+                .iter()
+                .map(|(values, value)| self.show(values, &**value))
+                .collect(),
+        );
         family
     }
 
@@ -669,4 +773,245 @@ fn float(value: u64) -> f64 {
     let low = u32::try_from(value & u64::from(u32::MAX)).unwrap_or(u32::MAX);
     let high = u32::try_from(value >> 32).unwrap_or(u32::MAX);
     f64::from(high) * 4_294_967_296.0 + f64::from(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    const REASONS: [&str; 3] = [
+        "host.not_listed",
+        "upstream.closed",
+        "upstream.connect_failed",
+    ];
+
+    #[track_caller]
+    fn check(metrics: &Metrics, line: &str) {
+        let text = metrics.encode();
+        assert!(
+            text.lines().any(|has| has == line),
+            "{line} is not in\n{text}"
+        );
+    }
+
+    #[test]
+    fn closed_sets_start_at_zero() {
+        let metrics = Metrics::new(REASONS);
+        metrics.workload("w", ["github/1"]);
+        check(
+            &metrics,
+            r#"egret_exchanges_total{workload="w",form="absolute",decision="allow",reason=""} 0"#,
+        );
+        check(
+            &metrics,
+            r#"egret_exchanges_total{workload="w",form="connect",decision="deny",reason="host.not_listed"} 0"#,
+        );
+        check(
+            &metrics,
+            r#"egret_exchange_duration_seconds_count{workload="w",form="intercepted"} 0"#,
+        );
+        check(
+            &metrics,
+            r#"egret_bytes_total{workload="w",rule="github/1",direction="out"} 0"#,
+        );
+        check(&metrics, r#"egret_connections_active{kind="tunnel"} 0"#);
+        check(&metrics, r#"egret_dns_lookups_total{result="timeout"} 0"#);
+        check(
+            &metrics,
+            r#"egret_upstream_errors_total{reason="upstream.closed"} 0"#,
+        );
+        check(
+            &metrics,
+            r#"egret_config_reloads_total{result="refused"} 0"#,
+        );
+        check(&metrics, "egret_audit_errors_total 0");
+        assert!(
+            !metrics
+                .encode()
+                .contains(r#"egret_upstream_errors_total{reason="host.not_listed"}"#)
+        );
+    }
+
+    #[test]
+    fn what_happens_is_counted() {
+        let metrics = Metrics::new(REASONS);
+        let workload = metrics.workload("w", ["github/1"]);
+        workload.allowed(Form::Intercepted);
+        workload.observed(Form::Connect, "host.not_listed");
+        workload.denied(Form::Absolute, "host.not_listed");
+        workload.denied(Form::Absolute, "internal.panic");
+        workload.bytes(Some("github/1")).add_out(7);
+        workload.bytes(Some("of another workload")).add_in(5);
+        workload.redacted("github-pat", Surface::Url, 2);
+        metrics.client_connections_limit(10_000);
+        metrics.config_reload_taken(UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+        metrics.upstream_error("upstream.closed");
+        check(
+            &metrics,
+            r#"egret_exchanges_total{workload="w",form="intercepted",decision="allow",reason=""} 1"#,
+        );
+        check(
+            &metrics,
+            r#"egret_exchanges_total{workload="w",form="connect",decision="allow",reason="host.not_listed"} 1"#,
+        );
+        check(
+            &metrics,
+            r#"egret_exchanges_total{workload="w",form="absolute",decision="deny",reason="host.not_listed"} 1"#,
+        );
+        check(
+            &metrics,
+            r#"egret_exchanges_total{workload="w",form="absolute",decision="deny",reason="internal.panic"} 1"#,
+        );
+        check(
+            &metrics,
+            r#"egret_bytes_total{workload="w",rule="github/1",direction="out"} 7"#,
+        );
+        check(
+            &metrics,
+            r#"egret_bytes_total{workload="w",rule="",direction="in"} 5"#,
+        );
+        check(
+            &metrics,
+            r#"egret_redactions_total{workload="w",rule="github-pat",where="url"} 2"#,
+        );
+        check(&metrics, r#"egret_connections_limit{kind="client"} 10000"#);
+        check(&metrics, "egret_config_loaded_timestamp_seconds 1700000000");
+        check(&metrics, r#"egret_config_reloads_total{result="taken"} 1"#);
+        check(
+            &metrics,
+            r#"egret_upstream_errors_total{reason="upstream.closed"} 1"#,
+        );
+        let refused = BTreeMap::from([("host.not_listed".into(), 1), ("internal.panic".into(), 1)]);
+        assert_eq!(
+            metrics.totals(),
+            [WorkloadTotals {
+                name: "w".into(),
+                allowed: 2,
+                observed: 1,
+                refused
+            }]
+        );
+    }
+
+    #[test]
+    fn names_that_join_alike_are_told_apart() {
+        let metrics = Metrics::new(REASONS);
+        metrics
+            .workload("ab", ["c/1"])
+            .bytes(Some("c/1"))
+            .add_out(1);
+        metrics
+            .workload("a", ["bc/1"])
+            .bytes(Some("bc/1"))
+            .add_out(2);
+        check(
+            &metrics,
+            r#"egret_bytes_total{workload="ab",rule="c/1",direction="out"} 1"#,
+        );
+        check(
+            &metrics,
+            r#"egret_bytes_total{workload="a",rule="bc/1",direction="out"} 2"#,
+        );
+    }
+
+    #[test]
+    fn a_connection_is_counted_while_its_guard_lives() {
+        let metrics = Metrics::new(REASONS);
+        let guards = [
+            ConnectionKind::Client,
+            ConnectionKind::Client,
+            ConnectionKind::Upstream,
+        ]
+        .map(|kind| metrics.connection(kind));
+        check(&metrics, r#"egret_connections_active{kind="client"} 2"#);
+        check(&metrics, r#"egret_connections_active{kind="upstream"} 1"#);
+        drop(guards);
+        check(&metrics, r#"egret_connections_active{kind="client"} 0"#);
+    }
+
+    #[test]
+    fn durations_fall_in_their_buckets() {
+        let metrics = Metrics::new(REASONS);
+        let workload = metrics.workload("w", []);
+        for milliseconds in [5, 6, 400_000] {
+            workload.duration(Form::Connect, Duration::from_millis(milliseconds));
+        }
+        let bucket = |bound: &str, count: u64| {
+            check(
+                &metrics,
+                &format!(
+                    r#"egret_exchange_duration_seconds_bucket{{workload="w",form="connect",le="{bound}"}} {count}"#
+                ),
+            );
+        };
+        bucket("0.005", 1);
+        bucket("0.01", 2);
+        bucket("300", 2);
+        bucket("+Inf", 3);
+        check(
+            &metrics,
+            r#"egret_exchange_duration_seconds_sum{workload="w",form="connect"} 400.011"#,
+        );
+    }
+
+    #[test]
+    fn a_reload_keeps_counts_and_forgets_what_is_gone() {
+        let metrics = Metrics::new(REASONS);
+        let before = metrics.workload("w", ["github/1", "github/2"]);
+        metrics.workload("gone", ["github/1"]);
+        metrics.workload("", []);
+        before.bytes(Some("github/1")).add_out(3);
+        let after = metrics.workload("w", ["github/1"]);
+        metrics.retain_workloads(|name| name == "w");
+        before.bytes(Some("github/1")).add_out(1);
+        after.bytes(Some("github/1")).add_out(1);
+        check(
+            &metrics,
+            r#"egret_bytes_total{workload="w",rule="github/1",direction="out"} 5"#,
+        );
+        let names: Vec<_> = metrics
+            .totals()
+            .into_iter()
+            .map(|totals| totals.name.to_string())
+            .collect();
+        assert_eq!(names, ["", "w"]);
+        let text = metrics.encode();
+        assert!(!text.contains("gone") && !text.contains("github/2"));
+    }
+
+    #[test]
+    fn large_numbers_are_shown() {
+        assert!((float(u64::MAX) - 18_446_744_073_709_551_615.0).abs() < 1.0);
+        assert!((float(4_294_967_297) - 4_294_967_297.0).abs() < 0.5);
+    }
+
+    #[test]
+    fn promtool_finds_nothing_to_say() {
+        let metrics = Metrics::new(REASONS);
+        let workload = metrics.workload("quo\"te\\", ["github/1"]);
+        workload.redacted("github-pat", Surface::WebSocket, 1);
+        metrics.client_connections_limit(1);
+        metrics.config_loaded(UNIX_EPOCH);
+        metrics.upstream_connected(Duration::from_millis(3));
+        let mut promtool = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("promtool (Debian: prometheus) must be on the PATH for this test");
+        promtool
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(metrics.encode().as_bytes())
+            .unwrap();
+        let said = promtool.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&said.stdout).into_owned()
+            + &String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.success() && text.is_empty(), "{text}");
+    }
 }

@@ -4,25 +4,39 @@
 //! hold at that moment.
 
 use std::fmt::{self, Display, Write};
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use http::HeaderValue;
+use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::{Admin, Phase, Refusal};
 use crate::metrics::WorkloadTotals;
 
-/// Nothing but the page's own style.
-pub(super) const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 const STYLE: &str = include_str!("console.css");
+
+/// What the page may load: its own style, known by its hash, and nothing else.
+static CONTENT_SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+});
+
+/// The header value that goes with the page.
+pub(super) fn content_security_policy() -> HeaderValue {
+    CONTENT_SECURITY_POLICY.clone()
+}
 
 /// The whole page.
 pub(super) fn html(admin: &Admin) -> String {
     let mut page = String::with_capacity(16 * 1024);
     // Writing into a String can't fail.
-    drop(write_page(&mut page, admin));
+    write_page(&mut page, admin).unwrap_or_default();
     page
 }
 
@@ -50,12 +64,20 @@ fn write_state(page: &mut String, admin: &Admin) -> fmt::Result {
         (false, true) => "can't be written: requests are refused",
         (false, false) => "can't be written: requests go on, and their records may be lost",
     };
-    let class = if admin.unready().is_empty() { "good" } else { "bad" };
+    let class = if admin.unready().is_empty() {
+        "good"
+    } else {
+        "bad"
+    };
     write!(
         page,
         "<dl><dt>State</dt><dd class=\"{class}\">{phase}</dd><dt>Audit trail</dt><dd class=\"{}\">{trail}</dd>\
          <dt>Version</dt><dd>{}</dd><dt>Up for</dt><dd>{}</dd></dl>",
-        if admin.trail.writable() { "good" } else { "bad" },
+        if admin.trail.writable() {
+            "good"
+        } else {
+            "bad"
+        },
         env!("CARGO_PKG_VERSION"),
         Uptime(admin.started.elapsed()),
     )
@@ -77,11 +99,24 @@ fn write_workloads(page: &mut String, totals: &[WorkloadTotals]) -> fmt::Result 
 }
 
 fn write_workload(page: &mut String, totals: &WorkloadTotals) -> fmt::Result {
-    write!(page, "<tr><th scope=\"row\">{}</th><td class=\"number\">{}", Named(&totals.name), totals.allowed)?;
+    write!(
+        page,
+        "<tr><th scope=\"row\">{}</th><td class=\"number\">{}",
+        Named(&totals.name),
+        totals.allowed
+    )?;
     if totals.observed > 0 {
-        write!(page, "<br><small>{} by observe mode</small>", totals.observed)?;
+        write!(
+            page,
+            "<br><small>{} by observe mode</small>",
+            totals.observed
+        )?;
     }
-    write!(page, "</td><td class=\"number\">{}</td><td>", totals.refused.values().sum::<u64>())?;
+    write!(
+        page,
+        "</td><td class=\"number\">{}</td><td>",
+        totals.refused.values().sum::<u64>()
+    )?;
     for (number, (reason, count)) in totals.refused.iter().enumerate() {
         let separator = if number == 0 { "" } else { ", " };
         write!(page, "{separator}<code>{}</code> {count}", Escaped(reason))?;
@@ -196,6 +231,21 @@ mod tests {
         assert!(page.contains("1970-01-01 00:00:00"));
         assert!(page.contains("<dd class=\"good\">ready</dd>"));
         assert!(!page.contains("<script"));
+    }
+
+    #[test]
+    fn the_policy_knows_the_style_by_its_hash() {
+        let policy = content_security_policy();
+        let hash = policy
+            .to_str()
+            .unwrap()
+            .split("'sha256-")
+            .nth(1)
+            .unwrap()
+            .split('\'')
+            .next()
+            .unwrap();
+        assert_eq!(BASE64_STANDARD.decode(hash).unwrap().len(), 32);
     }
 
     #[test]

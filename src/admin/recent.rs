@@ -43,7 +43,12 @@ impl Recent {
 
     /// All that are kept, the newest first.
     pub fn newest_first(&self) -> Vec<Refusal> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
     }
 }
 
@@ -77,7 +82,10 @@ mod tests {
         }
         let kept = recent.newest_first();
         assert_eq!(kept.len(), KEPT);
-        assert_eq!((kept[0].host.as_str(), kept[KEPT - 1].host.as_str()), ("100", "1"));
+        assert_eq!(
+            (kept[0].host.as_str(), kept[KEPT - 1].host.as_str()),
+            ("100", "1")
+        );
         assert_eq!(kept[0].hint, format!("{}…", "é".repeat(TEXT / 2)));
     }
 }

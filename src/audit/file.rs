@@ -70,7 +70,10 @@ pub(super) struct TrailFile {
 impl TrailFile {
     /// Opens or makes the file. With it comes the number of its last whole record, or 0.
     pub(super) fn open(path: &Path) -> Result<(Self, u64), TrailError> {
-        let failed = |source| TrailError::Open { path: path.to_owned(), source };
+        let failed = |source| TrailError::Open {
+            path: path.to_owned(),
+            source,
+        };
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(0o600);
         let mut file = options.open(path).map_err(failed)?;
@@ -81,12 +84,20 @@ impl TrailFile {
             lock(&file, path)?;
             last = continue_from(path, &mut file)?;
         }
-        Ok((Self { file, device: metadata.dev(), inode: metadata.ino() }, last))
+        Ok((
+            Self {
+                file,
+                device: metadata.dev(),
+                inode: metadata.ino(),
+            },
+            last,
+        ))
     }
 
     /// Whether the path still leads to this file.
     pub(super) fn stands_at(&self, path: &Path) -> bool {
-        std::fs::metadata(path).is_ok_and(|there| there.dev() == self.device && there.ino() == self.inode)
+        std::fs::metadata(path)
+            .is_ok_and(|there| there.dev() == self.device && there.ino() == self.inode)
     }
 }
 
@@ -100,10 +111,19 @@ impl Write for TrailFile {
     }
 }
 
+impl Drop for TrailFile {
+    fn drop(&mut self) {
+        // Closing alone would leave the lock with a child process that is just being started.
+        self.file.unlock().unwrap_or_default();
+    }
+}
+
 /// Two writers would number their records twice.
 fn lock(file: &File, path: &Path) -> Result<(), TrailError> {
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(TrailError::InUse { path: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(TrailError::InUse {
+            path: path.to_owned(),
+        }),
         // Some network file systems know no locks.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }
@@ -111,11 +131,16 @@ fn lock(file: &File, path: &Path) -> Result<(), TrailError> {
 
 /// Ends a torn last line and gives the number of the last whole record.
 fn continue_from(path: &Path, file: &mut File) -> Result<u64, TrailError> {
-    let failed = |source| TrailError::Read { path: path.to_owned(), source };
+    let failed = |source| TrailError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let (tail, whole_file) = read_tail(path).map_err(failed)?;
     let last = last_number(&tail);
     if last.is_none() && !whole_file {
-        return Err(TrailError::NotATrail { path: path.to_owned() });
+        return Err(TrailError::NotATrail {
+            path: path.to_owned(),
+        });
     }
     if tail.last().is_some_and(|end| *end != b'\n') {
         file.write_all(b"\n").map_err(failed)?;
@@ -164,8 +189,14 @@ mod tests {
         check(b"\n", None);
         check(b"{\"v\":1,\"seq\":7,\"time\":\"x\"}\n", Some(7));
         check(b"{\"v\":1,\"seq\":7,\"time\":\"x\"}", None);
-        check(b"{\"v\":1,\"seq\":7,\"a\":1}\n{\"v\":1,\"seq\":8,\"client\":{}", Some(7));
-        check(b"{\"v\":1,\"seq\":7,\"a\":1}\n{\"v\":1,\"seq\":8,\"client\":{}\n", Some(7));
+        check(
+            b"{\"v\":1,\"seq\":7,\"a\":1}\n{\"v\":1,\"seq\":8,\"client\":{}",
+            Some(7),
+        );
+        check(
+            b"{\"v\":1,\"seq\":7,\"a\":1}\n{\"v\":1,\"seq\":8,\"client\":{}\n",
+            Some(7),
+        );
         check(b"torn}\n{\"v\":1,\"seq\":7,\"a\":1}\n\n", Some(7));
         check(b"{\"v\":1,\"seq\":-1,\"a\":1}\n", None);
     }

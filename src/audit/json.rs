@@ -80,7 +80,7 @@ impl<'a> Object<'a> {
         let Some(value) = value else { return };
         self.key(key);
         // Writing into a Vec can't fail.
-        drop(write!(self.out, "\"{value}\""));
+        write!(self.out, "\"{value}\"").unwrap_or_default();
     }
 
     /// A text without anything to escape, as bytes.
@@ -108,7 +108,8 @@ impl<'a> Object<'a> {
     }
 
     fn key(&mut self, key: &'static str) {
-        self.out.extend_from_slice(if self.empty { b"\"" } else { b",\"" });
+        self.out
+            .extend_from_slice(if self.empty { b"\"" } else { b",\"" });
         self.empty = false;
         self.out.extend_from_slice(key.as_bytes());
         self.out.extend_from_slice(b"\":");
@@ -119,7 +120,11 @@ impl<'a> Object<'a> {
 pub(super) fn digits(value: u64, out: &mut Vec<u8>) {
     // u64::MAX has 20 digits.
     let all = padded::<20>(value);
-    let zeros = all.iter().take(19).take_while(|&&digit| digit == b'0').count();
+    let zeros = all
+        .iter()
+        .take(19)
+        .take_while(|&&digit| digit == b'0')
+        .count();
     out.extend(all.iter().skip(zeros));
 }
 
@@ -138,7 +143,9 @@ pub(super) fn padded<const N: usize>(mut value: u64) -> [u8; N] {
 
 /// What is kept of a text, cut between characters, and how many bytes are not.
 fn shorten(text: &str) -> (&str, usize) {
-    let kept = text.get(..text.floor_char_boundary(LONGEST_TEXT)).unwrap_or_default();
+    let kept = text
+        .get(..text.floor_char_boundary(LONGEST_TEXT))
+        .unwrap_or_default();
     (kept, text.len().saturating_sub(kept.len()))
 }
 
@@ -171,7 +178,9 @@ fn escape_character(character: char, out: &mut Vec<u8>) {
         '\r' => out.extend_from_slice(b"\\r"),
         '\t' => out.extend_from_slice(b"\\t"),
         // Writing into a Vec can't fail.
-        control if control.is_control() => drop(write!(out, "\\u{:04x}", u32::from(control))),
+        control if control.is_control() => {
+            write!(out, "\\u{:04x}", u32::from(control)).unwrap_or_default();
+        }
         other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
     }
 }

@@ -29,11 +29,18 @@ impl ExchangeId {
 
     fn text(self) -> [u8; 36] {
         let mut text = [b'-'; 36];
-        let places = text.iter_mut().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
+        let places = text
+            .iter_mut()
+            .enumerate()
+            .filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
         let nibbles = (0..32u32).rev().map(|nibble| self.0 >> (nibble * 4) & 0xf);
         for ((_, place), nibble) in places.zip(nibbles) {
             let nibble = u8::try_from(nibble).unwrap_or(0);
-            *place = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+            *place = if nibble < 10 {
+                b'0' + nibble
+            } else {
+                b'a' + nibble - 10
+            };
         }
         text
     }
@@ -221,7 +228,7 @@ pub struct Record<'a> {
     pub trace: Option<Cow<'a, str>>,
 }
 
-impl<'a> Record<'a> {
+impl Record<'_> {
     /// A record of which nothing else is known yet.
     pub fn new(time: OffsetDateTime, id: ExchangeId, event: Event) -> Self {
         Self {
@@ -302,7 +309,9 @@ impl<'a> Record<'a> {
         object.number("status", self.status.map(u64::from));
         object.number("bytes_out", self.bytes_out);
         object.number("bytes_in", self.bytes_in);
-        let microseconds = self.duration.map(|duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+        let microseconds = self
+            .duration
+            .map(|duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
         object.thousandths("duration_ms", microseconds);
         object.list("redactions", &self.redactions, Redaction::write_members);
         object.text("trace", self.trace.as_ref());
@@ -370,12 +379,17 @@ mod tests {
     use super::*;
 
     const MICROSECONDS: EncodedConfig = Config::DEFAULT
-        .set_time_precision(TimePrecision::Second { decimal_digits: std::num::NonZeroU8::new(6) })
+        .set_time_precision(TimePrecision::Second {
+            decimal_digits: std::num::NonZeroU8::new(6),
+        })
         .encode();
 
     #[track_caller]
     fn check_time(time: OffsetDateTime) {
-        let theirs = time.to_offset(UtcOffset::UTC).format(&Iso8601::<MICROSECONDS>).unwrap();
+        let theirs = time
+            .to_offset(UtcOffset::UTC)
+            .format(&Iso8601::<MICROSECONDS>)
+            .unwrap();
         assert_eq!(std::str::from_utf8(&rfc3339(time)).unwrap(), theirs);
     }
 
@@ -401,9 +415,17 @@ mod tests {
         let time = datetime!(2022-02-22 19:22:22 UTC);
         // The example of RFC 9562, appendix A.6.
         let random = 0x0cc3_18c4_dc0c_0c07_398f;
-        assert_eq!(ExchangeId::new(time, random).to_string(), "017f22e2-79b0-7cc3-98c4-dc0c0c07398f");
-        assert_eq!(ExchangeId::new(time, u128::MAX).to_string(), "017f22e2-79b0-7fff-bfff-ffffffffffff");
-        assert!(ExchangeId::new(time, u128::MAX) < ExchangeId::new(time + Duration::from_millis(1), 0));
+        assert_eq!(
+            ExchangeId::new(time, random).to_string(),
+            "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
+        );
+        assert_eq!(
+            ExchangeId::new(time, u128::MAX).to_string(),
+            "017f22e2-79b0-7fff-bfff-ffffffffffff"
+        );
+        assert!(
+            ExchangeId::new(time, u128::MAX) < ExchangeId::new(time + Duration::from_millis(1), 0)
+        );
     }
 
     fn full() -> Record<'static> {
@@ -430,7 +452,11 @@ mod tests {
             mode: Some("observe"),
             treatment: Some(Treatment::Intercept),
             address: Some("2001:db8::1".parse().unwrap()),
-            tls: Some(Tls { sni: Some("api.github.com".into()), version: Some("1.3"), alpn: Some("h2".into()) }),
+            tls: Some(Tls {
+                sni: Some("api.github.com".into()),
+                version: Some("1.3"),
+                alpn: Some("h2".into()),
+            }),
             status: Some(201),
             bytes_out: Some(10),
             bytes_in: Some(u64::MAX),
@@ -441,19 +467,22 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(record: &Record<'_>, expected: serde_json::Value) {
+    fn check(record: &Record<'_>, expected: &serde_json::Value) {
         let mut line = Vec::new();
         record.write_json(&mut line);
         assert!(!line.contains(&b'\n'));
-        assert_eq!(serde_json::from_slice::<serde_json::Value>(&line).unwrap(), expected);
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&line).unwrap(),
+            *expected
+        );
     }
 
     #[test]
     fn a_full_record_has_every_key_of_the_contract() {
         check(
             &full(),
-            json!({
-                "time": "2026-03-04T05:06:07.000008Z", "id": "019cb761-70d8-7000-8000-000000000001", "event": "exchange",
+            &json!({
+                "time": "2026-03-04T05:06:07.000008Z", "id": "019cb73d-3218-7000-8000-000000000001", "event": "exchange",
                 "workload": "github-mcp",
                 "client": {"ip": "10.1.2.3", "port": 40000, "pod": "tools/github-0", "user": "alice"},
                 "form": "intercepted", "method": "POST", "scheme": "https", "host": "api.github.com", "port": 443,
@@ -471,14 +500,19 @@ mod tests {
     fn what_is_not_known_is_left_out() {
         let time = datetime!(2026-03-04 05:06:07 UTC);
         let record = Record {
-            client: Some(Client { ip: "::1".parse().unwrap(), port: 1, pod: None, user: None }),
+            client: Some(Client {
+                ip: "::1".parse().unwrap(),
+                port: 1,
+                pod: None,
+                user: None,
+            }),
             tls: Some(Tls::default()),
             ..Record::new(time, ExchangeId::new(time, 0), Event::Tunnel)
         };
         check(
             &record,
-            json!({
-                "time": "2026-03-04T05:06:07.000000Z", "id": "019cb761-70d8-7000-8000-000000000000", "event": "tunnel",
+            &json!({
+                "time": "2026-03-04T05:06:07.000000Z", "id": "019cb73d-3218-7000-8000-000000000000", "event": "tunnel",
                 "client": {"ip": "::1", "port": 1}, "tls": {},
             }),
         );

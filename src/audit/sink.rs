@@ -21,8 +21,8 @@ use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-use super::file::TrailFile;
 pub use super::file::TrailError;
+use super::file::TrailFile;
 use super::json::digits;
 use super::record::Record;
 use crate::metrics::Metrics;
@@ -94,7 +94,12 @@ pub struct Trail {
 impl Trail {
     /// Opens the trail at `path`, made when absent (mode 0600), and continues its numbers. A torn last line, left by a crash,
     /// stays alone on its line. At most `capacity` places can be reserved at a time.
-    pub fn open(path: &Path, on_failure: OnFailure, capacity: usize, metrics: Metrics) -> Result<Self, TrailError> {
+    pub fn open(
+        path: &Path,
+        on_failure: OnFailure,
+        capacity: usize,
+        metrics: Metrics,
+    ) -> Result<Self, TrailError> {
         Self::open_with(path, on_failure, capacity, metrics, Timing::DEFAULT)
     }
 
@@ -113,16 +118,27 @@ impl Trail {
             metrics,
             free: AtomicUsize::new(capacity),
             writable: AtomicBool::new(true),
-            queue: Mutex::new(Queue { next: last.saturating_add(1), ..Queue::default() }),
+            queue: Mutex::new(Queue {
+                next: last.saturating_add(1),
+                ..Queue::default()
+            }),
             work: Condvar::new(),
             clock: Condvar::new(),
             logged: Mutex::new(None),
         });
-        let writer = Writer { shared: Arc::clone(&shared), file, doubted: false, looked: Instant::now() };
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            file,
+            doubted: false,
+            looked: Instant::now(),
+        };
         start_thread("egret-audit", move || writer.run())?;
         let watch = Arc::clone(&shared);
         start_thread("egret-audit-watch", move || watch.watch())?;
-        Ok(Self { _closer: Arc::new(Closer(Arc::clone(&shared))), shared })
+        Ok(Self {
+            _closer: Arc::new(Closer(Arc::clone(&shared))),
+            shared,
+        })
     }
 
     /// Takes a place for the record of an exchange that is about to begin. Under [`OnFailure::Refuse`] this fails while the
@@ -136,7 +152,10 @@ impl Trail {
         if refuse && !placed {
             return Err(Unwritable);
         }
-        Ok(Slot { shared: Arc::clone(&self.shared), placed })
+        Ok(Slot {
+            shared: Arc::clone(&self.shared),
+            placed,
+        })
     }
 
     /// Whether the last attempt to write the trail, or to find its file, went well.
@@ -167,7 +186,11 @@ impl Trail {
 
 /// Starts a named thread that ends by itself when the trail is closed.
 fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), TrailError> {
-    thread::Builder::new().name(name.to_owned()).spawn(run).map(drop).map_err(TrailError::Thread)
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map(drop)
+        .map_err(TrailError::Thread)
 }
 
 /// Closes the trail when its last clone is gone.
@@ -224,7 +247,10 @@ pin_project! {
 impl Written {
     /// To be made under the queue's lock, so that the end of the batch can't be missed.
     fn of(batch: &Arc<Batch>) -> Self {
-        Self { batch: Arc::clone(batch), ended: Arc::clone(&batch.notify).notified_owned() }
+        Self {
+            batch: Arc::clone(batch),
+            ended: Arc::clone(&batch.notify).notified_owned(),
+        }
     }
 
     /// Resolves at once: for what has nothing to write.
@@ -262,7 +288,11 @@ struct Batch {
 
 impl Batch {
     fn new() -> Self {
-        Self { since: Instant::now(), notify: Arc::default(), result: OnceLock::new() }
+        Self {
+            since: Instant::now(),
+            notify: Arc::default(),
+            result: OnceLock::new(),
+        }
     }
 
     fn is_open(&self) -> bool {
@@ -303,7 +333,10 @@ struct Queue {
 
 impl Queue {
     fn batches(&self) -> impl Iterator<Item = &Arc<Batch>> {
-        self.writing.iter().chain(&self.waiting).filter(|batch| batch.is_open())
+        self.writing
+            .iter()
+            .chain(&self.waiting)
+            .filter(|batch| batch.is_open())
     }
 
     /// Appends a record, given as one JSON object.
@@ -311,7 +344,8 @@ impl Queue {
         self.pending.extend_from_slice(super::file::LINE_START);
         digits(self.next, &mut self.pending);
         self.pending.push(b',');
-        self.pending.extend_from_slice(object.get(1..).unwrap_or_default());
+        self.pending
+            .extend_from_slice(object.get(1..).unwrap_or_default());
         self.pending.push(b'\n');
         self.next = self.next.saturating_add(1);
         self.records += 1;
@@ -350,7 +384,11 @@ impl Shared {
     }
 
     fn take_place(&self) -> bool {
-        let taken = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1));
+        let taken = self
+            .free
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| {
+                free.checked_sub(1)
+            });
         taken.is_ok()
     }
 
@@ -444,7 +482,10 @@ impl Shared {
         let tick = self.timing.tick();
         let mut queue = self.queue();
         while !queue.ended {
-            (queue, _) = self.clock.wait_timeout(queue, tick).unwrap_or_else(PoisonError::into_inner);
+            (queue, _) = self
+                .clock
+                .wait_timeout(queue, tick)
+                .unwrap_or_else(PoisonError::into_inner);
             self.end_overdue(&queue, self.timing.patience.saturating_sub(tick));
         }
     }
@@ -538,8 +579,15 @@ impl Writer {
     /// that was torn in the old one begins again.
     fn attempt(&mut self, lines: &[u8], done: usize) -> Result<usize, TrailError> {
         let reopened = self.doubted && self.reopen_if_gone()?;
-        let done = if reopened { line_start(lines, done) } else { done };
-        let failed = |source| TrailError::Write { path: self.shared.path.clone(), source };
+        let done = if reopened {
+            line_start(lines, done)
+        } else {
+            done
+        };
+        let failed = |source| TrailError::Write {
+            path: self.shared.path.clone(),
+            source,
+        };
         match self.file.write(lines.get(done..).unwrap_or_default()) {
             Ok(0) => Err(failed(io::ErrorKind::WriteZero.into())),
             Ok(count) => {
@@ -560,21 +608,27 @@ impl Writer {
         // unwritable with nothing left to write.
         self.shared.recover();
         drop(queue);
-        self.shared.metrics.audit_records(u64::try_from(records).unwrap_or(u64::MAX));
+        self.shared
+            .metrics
+            .audit_records(u64::try_from(records).unwrap_or(u64::MAX));
         self.shared.give_places(records);
         if let Some(batch) = batch {
             batch.end(Ok(()));
         }
     }
 
-    /// Leaves whoever still waits with the verdict.
+    /// Lets go of the file, and leaves whoever still waits with the verdict.
     fn end(self) {
-        let mut queue = self.shared.queue();
+        let Self { shared, file, .. } = self;
+        drop(file);
+        let mut queue = shared.queue();
         queue.closed = true;
         queue.ended = true;
-        queue.batches().for_each(|batch| batch.end(self.shared.verdict()));
+        queue
+            .batches()
+            .for_each(|batch| batch.end(shared.verdict()));
         drop(queue);
-        self.shared.clock.notify_all();
+        shared.clock.notify_all();
     }
 
     /// Waits before the next attempt. A trail that is being closed is tried at the shortest pause; false when its time is up.
@@ -582,7 +636,11 @@ impl Writer {
         let shared = &self.shared;
         let queue = shared.queue();
         let closing = queue.closed;
-        let pause = if closing { shared.timing.first_pause } else { pause };
+        let pause = if closing {
+            shared.timing.first_pause
+        } else {
+            pause
+        };
         let (queue, _) = shared
             .work
             .wait_timeout_while(queue, pause, |queue| queue.closed == closing)
@@ -623,4 +681,387 @@ impl Writer {
 fn line_start(lines: &[u8], at: usize) -> usize {
     let before = lines.get(..at).unwrap_or_default();
     memchr::memrchr(b'\n', before).map_or(0, |end| end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use ::time::OffsetDateTime;
+    use futures_util::future::join_all;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::audit::{Event, ExchangeId};
+
+    /// Longer than any test may wait.
+    const LONG: Duration = Duration::from_mins(1);
+
+    /// Fails fast and looks at the file all the time.
+    const HASTY: Timing = Timing {
+        patience: Duration::from_secs(1),
+        first_pause: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(4),
+        look: Duration::from_millis(1),
+        log: Duration::from_secs(10),
+    };
+
+    fn metrics() -> Metrics {
+        Metrics::new([])
+    }
+
+    fn open(path: &Path, on_failure: OnFailure, capacity: usize) -> Trail {
+        Trail::open(path, on_failure, capacity, metrics()).unwrap()
+    }
+
+    fn hasty(path: &Path, on_failure: OnFailure, capacity: usize) -> Trail {
+        Trail::open_with(path, on_failure, capacity, metrics(), HASTY).unwrap()
+    }
+
+    fn record(number: u128) -> Record<'static> {
+        let time = OffsetDateTime::UNIX_EPOCH;
+        Record {
+            host: Some(format!("{number}.example").into()),
+            ..Record::new(time, ExchangeId::new(time, number), Event::Exchange)
+        }
+    }
+
+    fn put(trail: &Trail, number: u128) -> Written {
+        trail.reserve().unwrap().write(&record(number))
+    }
+
+    /// Every line of the file, each of which must be whole.
+    fn lines(path: &Path) -> Vec<Value> {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.is_empty() || text.ends_with('\n'));
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no record: {line}")))
+            .collect()
+    }
+
+    fn numbers(path: &Path) -> Vec<u64> {
+        lines(path)
+            .iter()
+            .map(|line| line["seq"].as_u64().unwrap())
+            .collect()
+    }
+
+    /// Until `done`, which the trail's threads bring about.
+    fn until(what: &str, done: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !done() {
+            assert!(began.elapsed() < LONG, "{what}");
+            thread::yield_now();
+        }
+    }
+
+    /// In one step, so that the trail can't make a file in between.
+    fn remove(folder: &Path) {
+        let away = folder.with_extension("away");
+        fs::rename(folder, &away).unwrap();
+        fs::remove_dir_all(&away).unwrap();
+    }
+
+    fn errors(trail: &Trail) -> u64 {
+        let text = trail.shared.metrics.encode();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("egret_audit_errors_total "));
+        line.unwrap().parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_record_is_in_the_file_when_written_resolves() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let trail = open(&path, OnFailure::Refuse, 1);
+        for number in 1..=3 {
+            assert_eq!(put(&trail, number).await, Ok(()));
+            assert_eq!(lines(&path).len(), usize::try_from(number).unwrap());
+        }
+        let last = &lines(&path)[2];
+        assert_eq!(
+            (&last["v"], &last["seq"], &last["host"]),
+            (&1.into(), &3.into(), &"3.example".into())
+        );
+        assert!(
+            fs::read_to_string(&path)
+                .unwrap()
+                .starts_with("{\"v\":1,\"seq\":1,\"time\":\"1970-")
+        );
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert!(
+            trail
+                .shared
+                .metrics
+                .encode()
+                .contains("egret_audit_records_total 3\n")
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn many_writers_lose_nothing_and_numbers_are_in_order() {
+        const WRITERS: u128 = 50;
+        const RECORDS: u128 = 200;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let trail = open(&path, OnFailure::Refuse, 10_000);
+        let writers = (0..WRITERS).map(|writer| {
+            let trail = trail.clone();
+            tokio::spawn(async move {
+                for number in 0..RECORDS {
+                    put(&trail, writer * RECORDS + number).await.unwrap();
+                }
+            })
+        });
+        for writer in join_all(writers).await {
+            writer.unwrap();
+        }
+        let all = lines(&path);
+        let ids: HashSet<_> = all
+            .iter()
+            .map(|line| line["id"].as_str().unwrap())
+            .collect();
+        assert_eq!(ids.len(), usize::try_from(WRITERS * RECORDS).unwrap());
+        let expected: Vec<_> = (1..=u64::try_from(WRITERS * RECORDS).unwrap()).collect();
+        assert_eq!(numbers(&path), expected);
+    }
+
+    #[test]
+    fn a_dropped_written_is_written_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let trail = open(&path, OnFailure::Refuse, 100);
+        for number in 0..100 {
+            drop(put(&trail, number));
+        }
+        assert_eq!(trail.close(LONG), Ok(()));
+        assert_eq!(lines(&path).len(), 100);
+    }
+
+    #[test]
+    fn a_dropped_trail_is_written_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        drop(put(&open(&path, OnFailure::Refuse, 1), 1));
+        until("the record is written", || lines(&path).len() == 1);
+    }
+
+    #[tokio::test]
+    async fn places_are_bounded_and_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let trail = open(&folder.path().join("audit.jsonl"), OnFailure::Refuse, 2);
+        let first = trail.reserve().unwrap();
+        let second = trail.reserve().unwrap();
+        assert_eq!(trail.reserve().unwrap_err(), Unwritable);
+        drop(first);
+        let first = trail.reserve().unwrap();
+        assert_eq!(trail.reserve().unwrap_err(), Unwritable);
+        first.write(&record(1)).await.unwrap();
+        drop(trail.reserve().unwrap());
+        second.write(&record(2)).await.unwrap();
+        assert_eq!(trail.shared.free.load(Ordering::Acquire), 2);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_and_says_so() {
+        let trail = hasty(Path::new("/dev/full"), OnFailure::Refuse, 4);
+        let early = trail.reserve().unwrap();
+        assert_eq!(put(&trail, 1).await, Err(Unwritable));
+        assert!(!trail.writable() && trail.refuses());
+        assert_eq!(trail.reserve().unwrap_err(), Unwritable);
+        // An exchange that began before ends with the same answer.
+        assert_eq!(early.write(&record(2)).await, Err(Unwritable));
+        assert!(errors(&trail) > 0);
+        assert_eq!(
+            trail.close(Duration::from_millis(20)),
+            Err(Unfinished { records: 2 })
+        );
+        until("the writer gives up", || trail.shared.queue().ended);
+    }
+
+    #[tokio::test]
+    async fn on_a_full_disk_continue_lets_pass_and_counts_the_lost() {
+        let trail = hasty(Path::new("/dev/full"), OnFailure::Continue, 2);
+        assert_eq!(put(&trail, 1).await, Ok(()));
+        until("the first attempt failed", || !trail.writable());
+        assert!(!trail.refuses());
+        assert_eq!(put(&trail, 2).await, Ok(()));
+        let before = errors(&trail);
+        for number in 3..6 {
+            assert_eq!(put(&trail, number).await, Ok(()));
+        }
+        assert!(errors(&trail) >= before + 3);
+        assert_eq!(trail.close(Duration::ZERO), Err(Unfinished { records: 2 }));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_comes_back_gets_what_waited() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        let path = inner.join("audit.jsonl");
+        fs::create_dir(&inner).unwrap();
+        let trail = hasty(&path, OnFailure::Refuse, 4);
+        put(&trail, 1).await.unwrap();
+        remove(&inner);
+        until("the missing folder is seen without any traffic", || {
+            !trail.writable()
+        });
+        assert_eq!(trail.reserve().unwrap_err(), Unwritable);
+        fs::create_dir(&inner).unwrap();
+        until("the folder is seen again", || trail.writable());
+        put(&trail, 2).await.unwrap();
+        assert_eq!(numbers(&path), [2]);
+    }
+
+    #[tokio::test]
+    async fn records_wait_in_memory_for_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        let path = inner.join("audit.jsonl");
+        fs::create_dir(&inner).unwrap();
+        let trail = hasty(&path, OnFailure::Refuse, 4);
+        let (first, second) = (trail.reserve().unwrap(), trail.reserve().unwrap());
+        remove(&inner);
+        until("the missing folder is seen", || !trail.writable());
+        assert_eq!(first.write(&record(1)).await, Err(Unwritable));
+        drop(second.write(&record(2)));
+        fs::create_dir(&inner).unwrap();
+        assert_eq!(trail.close(LONG), Ok(()));
+        assert_eq!(numbers(&path), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_moved_away_is_followed_by_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (
+            folder.path().join("audit.jsonl"),
+            folder.path().join("audit.jsonl.1"),
+        );
+        let trail = hasty(&path, OnFailure::Refuse, 4);
+        put(&trail, 1).await.unwrap();
+        fs::rename(&path, &moved).unwrap();
+        until("a new file is made", || path.exists());
+        put(&trail, 2).await.unwrap();
+        assert_eq!((numbers(&moved), numbers(&path)), (vec![1], vec![2]));
+    }
+
+    #[tokio::test]
+    async fn a_torn_line_stays_alone_and_numbers_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let torn = "{\"v\":1,\"seq\":41,\"time\":\"x\"}\n{\"v\":1,\"seq\":42,\"ti";
+        fs::write(&path, torn).unwrap();
+        let trail = open(&path, OnFailure::Refuse, 1);
+        put(&trail, 1).await.unwrap();
+        trail.close(LONG).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.starts_with(&format!("{torn}\n{{\"v\":1,\"seq\":42,\"time\":\"1970")),
+            "{text}"
+        );
+        let again = open(&path, OnFailure::Refuse, 1);
+        put(&again, 2).await.unwrap();
+        assert!(
+            fs::read_to_string(&path)
+                .unwrap()
+                .lines()
+                .last()
+                .unwrap()
+                .contains("\"seq\":43,")
+        );
+    }
+
+    #[test]
+    fn a_second_writer_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let _first = open(&path, OnFailure::Refuse, 1);
+        let second = Trail::open(&path, OnFailure::Refuse, 1, metrics());
+        assert!(
+            matches!(second, Err(TrailError::InUse { .. })),
+            "{second:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_trail_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let big = folder.path().join("big");
+        fs::write(&big, "not a record\n".repeat(100_000)).unwrap();
+        for (path, expected) in [
+            (big.as_path(), "no audit trail"),
+            (folder.path(), "failed to open"),
+            (Path::new("/absent/a"), "failed to open"),
+        ] {
+            let error = Trail::open(path, OnFailure::Refuse, 1, metrics()).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn after_close_nothing_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let trail = open(&path, OnFailure::Refuse, 2);
+        let slot = trail.reserve().unwrap();
+        assert_eq!(trail.close(LONG), Ok(()));
+        assert_eq!(slot.write(&record(1)).await, Err(Unwritable));
+        assert_eq!((lines(&path).len(), errors(&trail)), (0, 1));
+        assert_eq!(trail.shared.free.load(Ordering::Acquire), 2);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_hangs_ends_who_waits() {
+        // A pipe that nobody reads takes 64 KiB and then holds the writer.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let mut reader = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
+        let trail = hasty(&path, OnFailure::Refuse, 1_000);
+        let slots: Vec<_> = (0..1_000).map(|_| trail.reserve().unwrap()).collect();
+        let written: Vec<_> = slots
+            .into_iter()
+            .zip(0..)
+            .map(|(slot, number)| slot.write(&record(number)))
+            .collect();
+        let results = join_all(written).await;
+        assert!(results.contains(&Err(Unwritable)));
+        assert!(trail.refuses());
+        // Once somebody reads, the trail is written again.
+        let drain = thread::spawn(move || io::copy(&mut reader, &mut io::sink()));
+        until("the trail is written again", || trail.writable());
+        assert_eq!(trail.close(LONG), Ok(()));
+        // The reading end is also a writing end, so it never sees the end of the pipe: it goes with the test's process.
+        drop(drain);
+    }
+
+    #[track_caller]
+    fn check_line_start(at: usize, expected: usize) {
+        assert_eq!(line_start(b"ab\ncd\n", at), expected);
+    }
+
+    #[test]
+    fn a_torn_line_begins_at_its_first_byte() {
+        check_line_start(0, 0);
+        check_line_start(2, 0);
+        check_line_start(3, 3);
+        check_line_start(5, 3);
+        check_line_start(6, 6);
+    }
 }
