@@ -152,7 +152,7 @@ fn configuration(
     // Nothing is made before all is known to be right.
     let rules = reading.errors.give(parts.rules)?;
     let key = fingerprint_key(&table, &state_dir, state)?;
-    let redactor = Arc::new(Redactor::new(rules, parts.replacement, key));
+    let redactor = Arc::new(Redactor::new(Arc::clone(&rules), parts.replacement, key));
     Ok(Config {
         proxy_listen,
         admin_listen,
@@ -163,6 +163,7 @@ fn configuration(
         dns,
         upstream_roots,
         redaction: Redaction {
+            rules,
             redactor,
             audiences: parts.audiences,
             surfaces: parts.surfaces,

@@ -39,7 +39,7 @@ pub use shipped::{ALLOWLISTS, DEFAULT};
 
 use crate::identity::Workloads;
 use crate::policy::{AddressRules, Exception};
-use crate::redact::Redactor;
+use crate::redact::{Redactor, Rules};
 
 /// A whole configuration, checked.
 #[derive(Debug)]
@@ -103,7 +103,9 @@ pub struct Dns {
 /// Redaction of what goes out.
 #[derive(Debug, Clone)]
 pub struct Redaction {
-    /// Finds and rewrites secrets.
+    /// The kinds of secret.
+    pub rules: Arc<Rules>,
+    /// Finds and rewrites them.
     pub redactor: Arc<Redactor>,
     /// Where each kind of secret may go.
     pub audiences: Audiences,
