@@ -81,7 +81,7 @@ fn whole_file(name: &Arc<str>, problem: FileProblem) -> ConfigError {
         file: Arc::clone(name),
         position: None,
         key: String::new(),
-        problem: Problem::Unusable(problem),
+        problem: Box::new(Problem::Unusable(problem)),
     }
 }
 
@@ -205,7 +205,7 @@ fn allowlists(
         for (file, text) in shipped::ALLOWLISTS {
             let text = Text {
                 file: &Arc::from(*file),
-                text,
+                yaml: text,
                 shipped: true,
             };
             lists.extend(allowlist::read(&text, rules, &mut reading.errors));
@@ -228,7 +228,7 @@ fn allowlists(
             let file = Arc::from(path.display().to_string());
             let text = Text {
                 file: &file,
-                text: &text,
+                yaml: &text,
                 shipped: false,
             };
             lists.extend(allowlist::read(&text, rules, &mut reading.errors));

@@ -1,7 +1,7 @@
 //! The configuration: YAML files to domain types, whole or not at all.
 //!
-//! This is the only folder that reads configuration files. A document becomes a tree that knows its places ([`document`]), the tree is read
-//! key by key with every error noted ([`field`]), and only a configuration without errors is given out.
+//! This is the only folder that reads configuration files. A document becomes a tree that knows its places (`document`), the tree is read
+//! key by key with every error noted (`field`), and only a configuration without errors is given out.
 //!
 //! Relative paths: files that the configuration names to be read (`allowlists`, `upstream.roots`, `redaction.rules`) are relative
 //! to the configuration file's folder; `ca.certificate` and `ca.key` to `state_dir`; `state_dir` and `audit.path` to the working directory.
