@@ -425,3 +425,511 @@ impl VettedAddrs {
         self.0.iter().copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Authority, Decision, Mode, Policy};
+    use DenyReason::{
+        AddressBenchmarking as Benchmarking, AddressBroadcast as Broadcast,
+        AddressDocumentation as Documentation, AddressEmbedded as Embedded,
+        AddressLinkLocal as LinkLocal, AddressLoopback as Loopback, AddressMetadata as Metadata,
+        AddressMixed as Mixed, AddressMulticast as Multicast, AddressOwn as Own,
+        AddressPrivate as Private, AddressReserved as Reserved, AddressShared as Shared,
+        AddressUniqueLocal as UniqueLocal, AddressUnspecified as Unspecified,
+    };
+    use proptest::prelude::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn permit(authority: &str) -> Permit {
+        match Policy::new(&[], Mode::Observe).decide_connect(&Authority::parse(authority).unwrap())
+        {
+            Decision::Allow(permit) => permit,
+            Decision::Deny(denial) => panic!("{denial:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<DenyReason>) {
+        assert_eq!(classify(ip(text)), expected, "{text}");
+        assert_eq!(reference(ip(text)).is_some(), expected.is_some(), "{text}");
+    }
+
+    /// The range's first and last address have the class, and the addresses before and after it are public.
+    #[track_caller]
+    fn check_range(first: &str, last: &str, expected: DenyReason) {
+        let neighbour = |text: &str, step: i64| {
+            let bits = i64::from(u32::from(text.parse::<Ipv4Addr>().unwrap()));
+            u32::try_from(bits + step)
+                .map(Ipv4Addr::from)
+                .unwrap()
+                .to_string()
+        };
+        check(&neighbour(first, -1), None);
+        check(first, Some(expected));
+        check(last, Some(expected));
+        check(&neighbour(last, 1), None);
+    }
+
+    #[test]
+    fn ipv4_ranges_end_where_they_should() {
+        check_range("10.0.0.0", "10.255.255.255", Private);
+        check_range("100.64.0.0", "100.127.255.255", Shared);
+        check_range("127.0.0.0", "127.255.255.255", Loopback);
+        check_range("168.63.129.16", "168.63.129.16", Metadata);
+        check_range("169.254.0.0", "169.254.255.255", LinkLocal);
+        check_range("172.16.0.0", "172.31.255.255", Private);
+        check_range("192.0.0.0", "192.0.0.255", Reserved);
+        check_range("192.0.2.0", "192.0.2.255", Documentation);
+        check_range("192.88.99.0", "192.88.99.255", Reserved);
+        check_range("192.168.0.0", "192.168.255.255", Private);
+        check_range("198.18.0.0", "198.19.255.255", Benchmarking);
+        check_range("198.51.100.0", "198.51.100.255", Documentation);
+        check_range("203.0.113.0", "203.0.113.255", Documentation);
+    }
+
+    #[test]
+    fn ipv4_begins_and_ends_with_what_is_not_public() {
+        check("0.0.0.0", Some(Unspecified));
+        check("0.255.255.255", Some(Unspecified));
+        check("1.0.0.0", None);
+        check("223.255.255.255", None);
+        check("224.0.0.0", Some(Multicast));
+        check("239.255.255.255", Some(Multicast));
+        check("240.0.0.0", Some(Reserved));
+        check("255.255.255.254", Some(Reserved));
+        check("255.255.255.255", Some(Broadcast));
+        for public in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "192.31.196.1",
+            "192.52.193.1",
+            "192.175.48.1",
+        ] {
+            check(public, None);
+        }
+    }
+
+    #[test]
+    fn metadata_services_have_their_own_class() {
+        for text in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "169.254.170.23",
+            "168.63.129.16",
+            "100.100.100.200",
+            "192.0.0.192",
+            "169.254.42.42",
+            "169.254.0.23",
+            "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "fd00:42::42",
+            "fe80::a9fe:a9fe",
+            "::ffff:169.254.169.254",
+            "::169.254.169.254",
+            "::ffff:0:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
+            "64:ff9b:1:a9fe:a9:fe00::",
+            "2002:a9fe:a9fe::1",
+            "2001:0:a9fe:a9fe::1",
+            "2001:0:808:808::5601:5601",
+            "fe80::5efe:169.254.169.254",
+            "2600::200:5efe:169.254.169.254",
+        ] {
+            check(text, Some(Metadata));
+        }
+    }
+
+    #[test]
+    fn ipv6_ranges_end_where_they_should() {
+        const HIGH: &str = "ffff:ffff:ffff:ffff:ffff:ffff";
+        check("::", Some(Unspecified));
+        check("::1", Some(Loopback));
+        check("::1:0:0:0", Some(Reserved));
+        check("64:ff9a:ffff::", Some(Reserved));
+        check("100::", Some(Reserved));
+        check("100:0:0:1::1", Some(Reserved));
+        check("1fff::1", Some(Reserved));
+        check("2000::", None);
+        check("2001:200::", None);
+        check("2001:1ff:ffff::", Some(Reserved));
+        check("2001:1::1", Some(Reserved));
+        check("2001:2::", Some(Benchmarking));
+        check("2001:2:0:ffff::", Some(Benchmarking));
+        check("2001:2:1::", Some(Reserved));
+        check("2001:db7:ffff::", None);
+        check("2001:db8::", Some(Documentation));
+        check(&format!("2001:db8:{HIGH}"), Some(Documentation));
+        check("2001:db9::", None);
+        check("2001:ffff::", None);
+        check("2003::", None);
+        check("3ffe:ffff::", None);
+        check("3fff::", Some(Documentation));
+        check("3fff:fff:ffff::", Some(Documentation));
+        check("3fff:1000::", None);
+        check("3fff:ffff::", None);
+        check("4000::", Some(Reserved));
+        check("5f00::", Some(Reserved));
+        check("7fff::", Some(Reserved));
+        check("8000::", Some(Reserved));
+        check("fbff::", Some(Reserved));
+        check("fc00::", Some(UniqueLocal));
+        check(&format!("fdff:ffff:{HIGH}"), Some(UniqueLocal));
+        check("fe00::", Some(Reserved));
+        check("fe80::", Some(LinkLocal));
+        check("febf::1", Some(LinkLocal));
+        check("fec0::", Some(Private));
+        check("feff::1", Some(Private));
+        check("ff00::", Some(Multicast));
+        check("ff02::1", Some(Multicast));
+        check(&format!("ffff:ffff:{HIGH}"), Some(Multicast));
+        for public in [
+            "2600::",
+            "2606:4700:4700::1111",
+            "2a00:1450:4001:80b::200e",
+            "2620:4f:8000::1",
+        ] {
+            check(public, None);
+        }
+    }
+
+    #[test]
+    fn wrapped_ipv4_has_the_class_of_the_inner_address() {
+        check("::ffff:127.0.0.1", Some(Loopback));
+        check("::ffff:10.0.0.1", Some(Private));
+        check("::ffff:8.8.8.8", Some(Embedded));
+        check("::10.0.0.1", Some(Private));
+        check("::8.8.8.8", Some(Embedded));
+        check("::2", Some(Unspecified));
+        check("::ffff:0:192.168.0.1", Some(Private));
+        check("::ffff:0:8.8.8.8", Some(Embedded));
+        check("64:ff9b::7f00:1", Some(Loopback));
+        check("64:ff9b::808:808", None);
+        check("64:ff9b:1::808:808", Some(Embedded));
+        check("64:ff9b:1:808:8:800::", Some(Embedded));
+        check("64:ff9b:1:a00:0:100::", Some(Private));
+        check("64:ff9b:2::808:808", Some(Reserved));
+        check("64:ff9b:0:1::808:808", Some(Reserved));
+        check("2002:c0a8:1::1", Some(Private));
+        check("2002:808:808::1", Some(Embedded));
+        check("2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff", Some(Broadcast));
+        // Teredo: a public server with the client 10.0.0.1, a private server with a public client, both public.
+        check("2001:0:808:808:0:0:f5ff:fffe", Some(Private));
+        check("2001:0:a00:1:0:0:f7f7:f7f7", Some(Private));
+        check("2001:0:808:808:0:0:f7f7:f7f7", Some(Embedded));
+        check("2600::5efe:10.0.0.1", Some(Private));
+        check("2600::200:5efe:8.8.8.8", None);
+        check("fe80::5efe:10.0.0.1", Some(LinkLocal));
+    }
+
+    #[test]
+    fn tables_are_well_formed() {
+        for (number, row) in SPECIAL_USE.iter().enumerate() {
+            assert_eq!(row.network, row.network.trunc(), "{row:?}");
+            assert!(row.reason.code().starts_with("address."), "{row:?}");
+            assert!(!row.reference.is_empty(), "{row:?}");
+            let hidden_by = SPECIAL_USE[..number]
+                .iter()
+                .find(|earlier| earlier.network.contains(&row.network));
+            assert!(hidden_by.is_none(), "{row:?} never decides");
+        }
+        for row in WRAPPINGS {
+            assert_eq!(row.network, row.network.trunc(), "{row:?}");
+            assert!(!row.reference.is_empty(), "{row:?}");
+        }
+    }
+
+    #[track_caller]
+    fn vets(
+        rules: &AddressRules,
+        authority: &str,
+        addresses: &[&str],
+        expected: Result<&[&str], DenyReason>,
+    ) {
+        let addresses: Vec<IpAddr> = addresses.iter().map(|text| ip(text)).collect();
+        let vetted = rules.vet(&permit(authority), &addresses);
+        let vetted = vetted.map(|vetted| {
+            vetted
+                .iter()
+                .map(|address| address.to_string())
+                .collect::<Vec<_>>()
+        });
+        let expected =
+            expected.map(|addresses| addresses.iter().map(|text| (*text).to_owned()).collect());
+        assert_eq!(vetted, expected);
+    }
+
+    #[test]
+    fn an_answer_is_taken_whole_or_not_at_all() {
+        let rules = AddressRules::default();
+        vets(
+            &rules,
+            "a.test:443",
+            &["1.1.1.1", "2606:4700::1"],
+            Ok(&["1.1.1.1:443", "[2606:4700::1]:443"]),
+        );
+        vets(
+            &rules,
+            "a.test:443",
+            &[],
+            Err(DenyReason::UpstreamNameNotFound),
+        );
+        vets(&rules, "a.test:443", &["10.0.0.1"], Err(Private));
+        vets(
+            &rules,
+            "a.test:443",
+            &["10.0.0.1", "127.0.0.1"],
+            Err(Private),
+        );
+        vets(
+            &rules,
+            "a.test:443",
+            &["10.0.0.1", "169.254.169.254"],
+            Err(Metadata),
+        );
+        vets(&rules, "a.test:443", &["1.1.1.1", "10.0.0.1"], Err(Mixed));
+        vets(
+            &rules,
+            "a.test:443",
+            &["::ffff:10.0.0.1", "1.1.1.1"],
+            Err(Mixed),
+        );
+        vets(&rules, "10.0.0.1:443", &["10.0.0.1"], Err(Private));
+    }
+
+    fn exception(hosts: &str, networks: &[&str]) -> Exception {
+        Exception {
+            hosts: HostPattern::parse(hosts).unwrap(),
+            networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
+        }
+    }
+
+    #[test]
+    fn exceptions_are_bound_to_names_and_networks() {
+        let rules = AddressRules::new(
+            vec![
+                exception("wiki.test", &["10.20.0.0/16", "fd00::/8"]),
+                exception("*.lab.test", &["127.0.0.0/8"]),
+            ],
+            vec![],
+            vec![],
+        );
+        vets(
+            &rules,
+            "wiki.test:443",
+            &["10.20.0.1", "fd00::1"],
+            Ok(&["10.20.0.1:443", "[fd00::1]:443"]),
+        );
+        vets(
+            &rules,
+            "wiki.test:443",
+            &["10.20.0.1", "1.1.1.1"],
+            Ok(&["10.20.0.1:443", "1.1.1.1:443"]),
+        );
+        vets(&rules, "wiki.test:443", &["10.21.0.1"], Err(Private));
+        vets(
+            &rules,
+            "wiki.test:443",
+            &["10.20.0.1", "10.21.0.1"],
+            Err(Mixed),
+        );
+        vets(&rules, "wiki.test:443", &["::ffff:10.20.0.1"], Err(Private));
+        vets(&rules, "wiki.test:443", &["127.0.0.1"], Err(Loopback));
+        vets(&rules, "other.test:443", &["10.20.0.1"], Err(Private));
+        vets(&rules, "10.20.0.1:443", &["10.20.0.1"], Err(Private));
+        vets(
+            &rules,
+            "a.lab.test:80",
+            &["127.0.0.1"],
+            Ok(&["127.0.0.1:80"]),
+        );
+        vets(&rules, "lab.test:80", &["127.0.0.1"], Err(Loopback));
+    }
+
+    #[test]
+    fn metadata_needs_an_exception_for_exactly_it() {
+        let wide = AddressRules::new(
+            vec![exception(
+                "m.test",
+                &[
+                    "169.254.0.0/16",
+                    "0.0.0.0/0",
+                    "::/0",
+                    "169.254.169.254/31",
+                    "fd00:ec2::/32",
+                ],
+            )],
+            vec![],
+            vec![],
+        );
+        vets(&wide, "m.test:80", &["169.254.169.254"], Err(Metadata));
+        vets(&wide, "m.test:80", &["fd00:ec2::254"], Err(Metadata));
+        vets(
+            &wide,
+            "m.test:80",
+            &["::ffff:169.254.169.254"],
+            Err(Metadata),
+        );
+        vets(
+            &wide,
+            "m.test:80",
+            &["169.254.1.1"],
+            Ok(&["169.254.1.1:80"]),
+        );
+        let exact = AddressRules::new(
+            vec![exception(
+                "m.test",
+                &["169.254.169.254/32", "fd00:ec2::254/128"],
+            )],
+            vec![],
+            vec![],
+        );
+        vets(
+            &exact,
+            "m.test:80",
+            &["169.254.169.254", "fd00:ec2::254"],
+            Ok(&["169.254.169.254:80", "[fd00:ec2::254]:80"]),
+        );
+        vets(&exact, "m.test:80", &["169.254.170.2"], Err(Metadata));
+        vets(&exact, "x.test:80", &["169.254.169.254"], Err(Metadata));
+    }
+
+    #[test]
+    fn own_addresses_are_refused_whatever_exceptions_say() {
+        let any = || vec![exception("own.test", &["0.0.0.0/0", "::/0"])];
+        let own = |listener: &str, interfaces: &[&str]| {
+            AddressRules::new(
+                any(),
+                vec![listener.parse().unwrap()],
+                interfaces.iter().map(|text| ip(text)).collect(),
+            )
+        };
+        let loopback = own("127.0.0.1:3128", &["127.0.0.1", "10.0.0.5"]);
+        vets(&loopback, "own.test:3128", &["127.0.0.1"], Err(Own));
+        vets(&loopback, "own.test:3128", &["::ffff:127.0.0.1"], Err(Own));
+        vets(&loopback, "own.test:3128", &["64:ff9b::7f00:1"], Err(Own));
+        vets(&loopback, "own.test:3128", &["0.0.0.0"], Err(Own));
+        vets(&loopback, "own.test:3128", &["::"], Err(Own));
+        vets(
+            &loopback,
+            "own.test:3128",
+            &["1.1.1.1", "127.0.0.1"],
+            Err(Own),
+        );
+        vets(
+            &loopback,
+            "own.test:3129",
+            &["127.0.0.1"],
+            Ok(&["127.0.0.1:3129"]),
+        );
+        vets(
+            &loopback,
+            "own.test:3128",
+            &["10.0.0.5"],
+            Ok(&["10.0.0.5:3128"]),
+        );
+        for listener in ["0.0.0.0:3128", "[::]:3128"] {
+            let everywhere = own(listener, &["10.0.0.5", "203.0.113.5", "2600::5"]);
+            for address in [
+                "127.0.0.1",
+                "127.9.9.9",
+                "::1",
+                "::",
+                "10.0.0.5",
+                "203.0.113.5",
+                "2600::5",
+                "::ffff:10.0.0.5",
+                "2002:a00:5::",
+            ] {
+                vets(&everywhere, "own.test:3128", &[address], Err(Own));
+            }
+            vets(
+                &everywhere,
+                "own.test:3128",
+                &["10.0.0.6"],
+                Ok(&["10.0.0.6:3128"]),
+            );
+            vets(
+                &everywhere,
+                "own.test:443",
+                &["10.0.0.5"],
+                Ok(&["10.0.0.5:443"]),
+            );
+        }
+        vets(
+            &own("[::ffff:10.0.0.5]:3128", &[]),
+            "own.test:3128",
+            &["10.0.0.5"],
+            Err(Own),
+        );
+        // A public address of the proxy is refused too, without any exception.
+        vets(
+            &own("0.0.0.0:443", &["1.2.3.4"]),
+            "x.test:443",
+            &["1.2.3.4"],
+            Err(Own),
+        );
+    }
+
+    /// Every way of wrapping an IPv4 address.
+    fn wrapped(inner: Ipv4Addr) -> Vec<Ipv6Addr> {
+        let bits = u32::from(inner);
+        let (high, low) = (
+            u16::try_from(bits >> 16).unwrap(),
+            u16::try_from(bits & 0xffff).unwrap(),
+        );
+        [
+            [0, 0, 0, 0, 0, 0xffff, high, low],
+            [0, 0, 0, 0, 0xffff, 0, high, low],
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low],
+            [0x64, 0xff9b, 1, 0, 0, 0, high, low],
+            [0x64, 0xff9b, 1, high, low >> 8, low << 8, 0, 0],
+            [0x2002, high, low, 0, 0, 0, 0, 1],
+            [0x2001, 0, 0x0808, 0x0808, 0, 0, !high, !low],
+            [0x2001, 0, high, low, 0, 0, 0xf7f7, 0xf7f7],
+            [0x2600, 0, 0, 0, 0, 0x5efe, high, low],
+            [0x2600, 0, 0, 0, 0x200, 0x5efe, high, low],
+        ]
+        .map(Ipv6Addr::from_segments)
+        .to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn special_ipv4_is_special_in_every_wrapping(row in 0..SPECIAL_USE.len(), host in any::<u32>()) {
+            if let IpNet::V4(network) = SPECIAL_USE[row].network {
+                let inner = Ipv4Addr::from(u32::from(network.network()) | host & u32::from(network.hostmask()));
+                let expected = classify(inner.into());
+                prop_assert!(expected.is_some());
+                for outer in wrapped(inner) {
+                    prop_assert_eq!(classify(outer.into()), expected, "{}", outer);
+                }
+                let compatible = Ipv6Addr::from(u128::from(u32::from(inner)));
+                prop_assert!(classify(compatible.into()).is_some());
+            }
+        }
+
+        #[test]
+        fn only_global_unicast_is_public(bits in any::<u128>()) {
+            let address = Ipv6Addr::from(bits);
+            if classify(address.into()).is_none() {
+                prop_assert_eq!(bits >> 125, 1, "{}", address);
+            }
+        }
+
+        #[test]
+        fn what_is_vetted_is_what_was_given(addresses in proptest::collection::vec(any::<u32>().prop_map(|bits| IpAddr::from(Ipv4Addr::from(bits))), 1..8)) {
+            let vetted = AddressRules::default().vet(&permit("a.test:443"), &addresses);
+            let public = addresses.iter().all(|address| classify(*address).is_none());
+            prop_assert_eq!(vetted.is_ok(), public);
+            if let Ok(vetted) = vetted {
+                prop_assert_eq!(vetted.iter().map(|address| address.ip()).collect::<Vec<_>>(), addresses);
+            }
+        }
+    }
+}

@@ -417,3 +417,530 @@ impl<T> Index<T> {
             .map(|ranked| &ranked.entry)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Scheme;
+    use crate::policy::fixture::list;
+    use proptest::prelude::*;
+
+    fn policy(lines: &[&str]) -> Policy {
+        Policy::new(&[list("a", lines)], Mode::Enforce)
+    }
+
+    /// Reads `METHOD URL` and gives it to `f` as a request head.
+    fn with_head<T>(request: &str, f: impl FnOnce(&RequestHead<'_>) -> T) -> T {
+        let (method, url) = request.split_once(' ').unwrap();
+        let (scheme, rest) = url.split_once("://").unwrap();
+        let (authority, path) = rest.split_at(rest.find('/').unwrap());
+        let scheme = Scheme::parse(scheme).unwrap();
+        let target = Target::at(scheme, Authority::parse_for(scheme, authority).unwrap());
+        let path = CanonicalPath::parse(path).unwrap();
+        f(&RequestHead {
+            target: &target,
+            method,
+            path: &path,
+        })
+    }
+
+    fn ask(policy: &Policy, request: &str) -> Decision {
+        match request.strip_prefix("CONNECT ") {
+            Some(authority) => policy.decide_connect(&Authority::parse(authority).unwrap()),
+            None => with_head(request, |head| policy.decide(head)),
+        }
+    }
+
+    #[track_caller]
+    fn allowed(policy: &Policy, request: &str, rule: &str, treatment: Treatment) {
+        match ask(policy, request) {
+            Decision::Allow(permit) => {
+                assert_eq!(
+                    permit.rule().map(|rule| rule.id().to_string()).as_deref(),
+                    Some(rule),
+                    "{request}"
+                );
+                assert_eq!(permit.treatment(), treatment, "{request}");
+                assert_eq!(permit.observed(), None, "{request}");
+            }
+            Decision::Deny(denial) => panic!("{request}: {denial:?}"),
+        }
+    }
+
+    /// Refused for a reason, with the nearest allow rule or the deny rule that forbade it.
+    #[track_caller]
+    fn refused(policy: &Policy, request: &str, reason: DenyReason, rule: &str) {
+        match ask(policy, request) {
+            Decision::Allow(permit) => panic!("{request}: {permit:?}"),
+            Decision::Deny(denial) => {
+                assert_eq!(denial.reason(), reason, "{request}");
+                let nearest = denial.nearest().map(|rule| rule.id().to_string());
+                let named = denial.rule_id().map(ToString::to_string).or(nearest);
+                assert_eq!(named.unwrap_or_default(), rule, "{request}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_listed_is_nothing_allowed() {
+        for policy in [
+            Policy::new(&[], Mode::Enforce),
+            policy(&[]),
+            policy(&["deny example.com"]),
+        ] {
+            refused(
+                &policy,
+                "GET https://other.com/",
+                DenyReason::HostNotListed,
+                "",
+            );
+            refused(
+                &policy,
+                "CONNECT other.com:443",
+                DenyReason::HostNotListed,
+                "",
+            );
+        }
+    }
+
+    #[test]
+    fn defaults_are_https_on_443_with_any_method_and_path() {
+        let policy = policy(&[
+            "example.com",
+            "http+https both.com",
+            "http+https ports.com:8080",
+        ]);
+        let intercept = Treatment::Intercept;
+        allowed(&policy, "BREW https://EXAMPLE.com./any", "a/1", intercept);
+        allowed(&policy, "CONNECT example.com:443", "a/1", intercept);
+        refused(
+            &policy,
+            "GET http://example.com/",
+            DenyReason::SchemeNotListed,
+            "a/1",
+        );
+        refused(
+            &policy,
+            "GET http://example.com:443/",
+            DenyReason::SchemeNotListed,
+            "a/1",
+        );
+        refused(
+            &policy,
+            "GET https://example.com:80/",
+            DenyReason::PortNotListed,
+            "a/1",
+        );
+        refused(
+            &policy,
+            "CONNECT example.com:80",
+            DenyReason::PortNotListed,
+            "a/1",
+        );
+        refused(
+            &policy,
+            "GET https://a.example.com/",
+            DenyReason::HostNotListed,
+            "",
+        );
+        allowed(&policy, "GET http://both.com/", "a/2", intercept);
+        allowed(&policy, "CONNECT both.com:80", "a/2", intercept);
+        refused(
+            &policy,
+            "GET http://both.com:443/",
+            DenyReason::PortNotListed,
+            "a/2",
+        );
+        allowed(&policy, "GET http://ports.com:8080/", "a/3", intercept);
+        refused(
+            &policy,
+            "CONNECT ports.com:443",
+            DenyReason::PortNotListed,
+            "a/3",
+        );
+    }
+
+    #[test]
+    fn the_reason_is_the_nearest_miss() {
+        let policy = policy(&[
+            "api.test GET /v1/**",
+            "*.test:8443 POST",
+            "api.test GET,PUT /v2",
+        ]);
+        refused(
+            &policy,
+            "GET https://api.test/v3",
+            DenyReason::PathNotListed,
+            "a/1",
+        );
+        refused(
+            &policy,
+            "PUT https://api.test/v1/x",
+            DenyReason::PathNotListed,
+            "a/3",
+        );
+        refused(
+            &policy,
+            "DELETE https://api.test/v1/x",
+            DenyReason::MethodNotListed,
+            "a/1",
+        );
+        refused(
+            &policy,
+            "get https://api.test/v1/x",
+            DenyReason::MethodNotListed,
+            "a/1",
+        );
+        refused(
+            &policy,
+            "GET https://api.test:8443/v1/x",
+            DenyReason::MethodNotListed,
+            "a/2",
+        );
+        refused(
+            &policy,
+            "GET https://b.test/",
+            DenyReason::PortNotListed,
+            "a/2",
+        );
+        refused(&policy, "GET https://test/", DenyReason::HostNotListed, "");
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_wins() {
+        let lists = [
+            list("a", &["*.example.com", "api.example.com tunnel"]),
+            list(
+                "b",
+                &[
+                    "api.example.com",
+                    "*.b.example.com tunnel",
+                    "x.b.example.com",
+                ],
+            ),
+        ];
+        let policy = Policy::new(&lists, Mode::Enforce);
+        allowed(
+            &policy,
+            "CONNECT api.example.com:443",
+            "a/1",
+            Treatment::Intercept,
+        );
+        let policy = Policy::new(
+            &[Arc::clone(&lists[1]), Arc::clone(&lists[0])],
+            Mode::Enforce,
+        );
+        allowed(
+            &policy,
+            "CONNECT api.example.com:443",
+            "b/1",
+            Treatment::Intercept,
+        );
+        allowed(
+            &policy,
+            "CONNECT x.b.example.com:443",
+            "b/2",
+            Treatment::Tunnel,
+        );
+        allowed(
+            &policy,
+            "CONNECT x.a.example.com:443",
+            "a/1",
+            Treatment::Intercept,
+        );
+    }
+
+    #[test]
+    fn addresses_match_only_as_such() {
+        let policy = policy(&["127.0.0.1", "*.com"]);
+        allowed(
+            &policy,
+            "GET https://2130706433/",
+            "a/1",
+            Treatment::Intercept,
+        );
+        refused(
+            &policy,
+            "GET https://[::ffff:127.0.0.1]/",
+            DenyReason::HostNotListed,
+            "",
+        );
+        refused(
+            &policy,
+            "GET https://127.0.0.2/",
+            DenyReason::HostNotListed,
+            "",
+        );
+    }
+
+    #[test]
+    fn deny_wins_over_every_allow() {
+        let lists = [
+            list(
+                "a",
+                &["*.github.com", "http+https gist.github.com:80,443,8443"],
+            ),
+            list("b", &["deny gist.github.com"]),
+        ];
+        for lists in [lists.to_vec(), lists.iter().rev().cloned().collect()] {
+            let policy = Policy::new(&lists, Mode::Enforce);
+            for request in [
+                "GET https://gist.github.com/x",
+                "GET http://gist.github.com/",
+                "PUT https://gist.github.com:8443/",
+                "CONNECT gist.github.com:443",
+            ] {
+                refused(&policy, request, DenyReason::HostDenied, "b/deny/1");
+            }
+            allowed(
+                &policy,
+                "GET https://api.github.com/",
+                "a/1",
+                Treatment::Intercept,
+            );
+        }
+    }
+
+    #[test]
+    fn deny_rules_select() {
+        let policy = policy(&[
+            "http+https example.com:80,443",
+            "deny example.com DELETE",
+            "deny example.com /admin/**",
+            "deny http example.com",
+            "deny example.com:8443",
+        ]);
+        allowed(
+            &policy,
+            "GET https://example.com/",
+            "a/1",
+            Treatment::Intercept,
+        );
+        allowed(
+            &policy,
+            "CONNECT example.com:443",
+            "a/1",
+            Treatment::Intercept,
+        );
+        allowed(
+            &policy,
+            "CONNECT example.com:80",
+            "a/1",
+            Treatment::Intercept,
+        );
+        for method in ["DELETE", "delete", "Delete"] {
+            refused(
+                &policy,
+                &format!("{method} https://example.com/"),
+                DenyReason::HostDenied,
+                "a/deny/1",
+            );
+        }
+        for path in [
+            "/admin/x",
+            "//admin/x",
+            "/admin%2Fx",
+            "/%61dmin/",
+            "/admin;x/y",
+            "/admin%5cx",
+            "/admin%252Fx",
+        ] {
+            refused(
+                &policy,
+                &format!("GET https://example.com{path}"),
+                DenyReason::HostDenied,
+                "a/deny/2",
+            );
+        }
+        refused(
+            &policy,
+            "GET http://example.com/",
+            DenyReason::HostDenied,
+            "a/deny/3",
+        );
+        refused(
+            &policy,
+            "CONNECT example.com:8443",
+            DenyReason::HostDenied,
+            "a/deny/4",
+        );
+    }
+
+    #[test]
+    fn a_tunnel_that_could_hide_what_is_denied_is_intercepted() {
+        let tunnel = |deny: &str| policy(&["example.com:443,8443 tunnel", deny]);
+        allowed(
+            &tunnel("deny other.com"),
+            "CONNECT example.com:443",
+            "a/1",
+            Treatment::Tunnel,
+        );
+        for deny in [
+            "deny example.com DELETE",
+            "deny *.com /admin/**",
+            "deny http example.com",
+            "deny https example.com",
+        ] {
+            allowed(
+                &tunnel(deny),
+                "CONNECT example.com:443",
+                "a/1",
+                Treatment::Intercept,
+            );
+        }
+        let policy = tunnel("deny example.com:8443 /x");
+        allowed(&policy, "CONNECT example.com:443", "a/1", Treatment::Tunnel);
+        allowed(
+            &policy,
+            "CONNECT example.com:8443",
+            "a/1",
+            Treatment::Intercept,
+        );
+    }
+
+    #[test]
+    fn observing_lets_denials_pass_and_says_so() {
+        let policy = Policy::new(
+            &[list(
+                "a",
+                &["example.com tunnel", "deny example.com:8443", "b.com GET"],
+            )],
+            Mode::Observe,
+        );
+        allowed(&policy, "CONNECT example.com:443", "a/1", Treatment::Tunnel);
+        for (request, reason) in [
+            ("CONNECT other.com:443", DenyReason::HostNotListed),
+            ("CONNECT example.com:8443", DenyReason::HostDenied),
+            ("PUT https://b.com/", DenyReason::MethodNotListed),
+        ] {
+            let Decision::Allow(permit) = ask(&policy, request) else {
+                panic!("{request}")
+            };
+            assert_eq!(permit.observed(), Some(reason));
+            assert_eq!(permit.treatment(), Treatment::Intercept);
+            assert!(permit.rule().is_none());
+            assert_eq!(permit.observed_denial().map(Denial::reason), Some(reason));
+        }
+    }
+
+    #[test]
+    fn a_permit_names_what_was_asked_for() {
+        let Decision::Allow(permit) = ask(
+            &policy(&["*.example.com:8443"]),
+            "GET https://A.example.com:8443/",
+        ) else {
+            panic!()
+        };
+        assert_eq!(
+            (permit.host().to_string().as_str(), permit.port()),
+            ("a.example.com", 8443)
+        );
+    }
+
+    #[track_caller]
+    fn hints(policy: &Policy, request: &str, expected: &str) {
+        let Decision::Deny(denial) = ask(policy, request) else {
+            panic!("{request}")
+        };
+        let hint = match request.strip_prefix("CONNECT ") {
+            Some(authority) => denial.hint_connect(&Authority::parse(authority).unwrap()),
+            None => with_head(request, |head| denial.hint(head)),
+        };
+        assert_eq!(hint, expected, "{request}");
+    }
+
+    #[test]
+    fn hints_say_what_to_add_and_where() {
+        let policy = Policy::new(
+            &[
+                list("a", &["api.test GET /v1/**", "deny no.test"]),
+                list("b", &[]),
+            ],
+            Mode::Enforce,
+        );
+        let anywhere = "add under rules: of an allowlist of this workload (a, b): ";
+        hints(
+            &policy,
+            "POST https://x.test/v1/x",
+            &format!("{anywhere}- {{host: x.test, methods: [POST], paths: [\"/v1/x\"]}}"),
+        );
+        hints(
+            &policy,
+            "GET http://x.test:8080/a*b",
+            &format!(
+                "{anywhere}- {{host: x.test, schemes: [http], ports: [8080], methods: [GET], paths: [\"/a%2Ab\"]}}"
+            ),
+        );
+        hints(
+            &policy,
+            "NO https://[::1]/",
+            &format!("{anywhere}- {{host: \"[::1]\", methods: [\"NO\"], paths: [\"/\"]}}"),
+        );
+        hints(
+            &policy,
+            "CONNECT true:443",
+            &format!("{anywhere}- {{host: \"true\"}}"),
+        );
+        hints(
+            &policy,
+            "CONNECT x.test:80",
+            &format!("{anywhere}- {{host: x.test, schemes: [http]}}"),
+        );
+        hints(
+            &policy,
+            "CONNECT x.test:22",
+            &format!("{anywhere}- {{host: x.test, ports: [22]}}"),
+        );
+        hints(
+            &policy,
+            "POST https://api.test/v1/x",
+            "add under rules: of allowlist a (its nearest rule is a/1 at a.yaml:1:5): - {host: api.test, methods: [POST], paths: [\"/v1/x\"]}",
+        );
+        hints(
+            &policy,
+            "GET https://no.test/",
+            "deny rule a/deny/1 at a.yaml:2:5 forbids this; remove or narrow it",
+        );
+        hints(
+            &policy,
+            &format!(
+                "GET https://x.test/a/{}",
+                "%C3".repeat(100).replace("%C3%C3", "%C3%A9")
+            ),
+            &format!("{anywhere}- {{host: x.test, methods: [GET], paths: [\"/a/**\"]}}"),
+        );
+        let empty = Policy::new(&[], Mode::Enforce);
+        hints(
+            &empty,
+            "CONNECT x.test:443",
+            "this workload allows no allowlist; name one under its allow:, with this under rules: - {host: x.test}",
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_rules_no_permit(host in "[a-z]{1,5}(\\.[a-z]{1,5}){0,3}", port in 1_u16.., https in any::<bool>(), method in "[A-Z]{1,7}", path in "/[a-z/]{0,12}") {
+            let policy = Policy::new(&[list("a", &[])], Mode::Enforce);
+            let scheme = if https { Scheme::Https } else { Scheme::Http };
+            let target = Target::new(scheme, Host::parse(&host).unwrap(), port);
+            let path = CanonicalPath::parse(&path).unwrap();
+            let decision = policy.decide(&RequestHead { target: &target, method: &method, path: &path });
+            prop_assert!(matches!(decision, Decision::Deny(_)));
+            prop_assert!(matches!(policy.decide_connect(target.authority()), Decision::Deny(_)));
+        }
+
+        /// The index finds what a scan over all rules finds.
+        #[test]
+        fn the_index_is_a_scan(hosts in proptest::collection::vec("(\\*\\.)?([ab]\\.){0,2}[cd]", 0..8), host in "([ab]\\.){0,3}[cd]") {
+            let lines: Vec<String> = hosts.iter().map(|host| format!("{host}:443")).collect();
+            let policy = policy(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+            let asked = Host::parse(&host).unwrap();
+            let first = hosts.iter().position(|pattern| HostPattern::parse(pattern).unwrap().matches(&asked));
+            let found = match policy.decide_connect(&Authority::new(asked, 443)) {
+                Decision::Allow(permit) => permit.rule().map(|rule| rule.id().number - 1),
+                Decision::Deny(_) => None,
+            };
+            prop_assert_eq!(found, first);
+        }
+    }
+}

@@ -228,7 +228,8 @@ fn ipv4(text: &str) -> Option<Ipv4Addr> {
         .map(Ipv4Addr::from)
 }
 
-/// Decimal, octal after `0`, hexadecimal after `0x`; `0x` alone is zero. The text is lower case already.
+/// Decimal, octal after `0`, hexadecimal after `0x`; `0x` alone is zero. The text is lower case already. A number that is too
+/// large is still a number, so it saturates.
 fn ipv4_number(text: &str) -> Option<u64> {
     let (digits, radix) = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
         (Some(""), _) => return Some(0),
@@ -236,9 +237,282 @@ fn ipv4_number(text: &str) -> Option<u64> {
         (None, Some(octal)) if !octal.is_empty() => (octal, 8),
         (None, _) => (text, 10),
     };
-    // `from_str_radix` would take a sign.
-    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if digits.is_empty() {
         return None;
     }
-    u64::from_str_radix(digits, radix).ok()
+    digits.chars().try_fold(0_u64, |number, digit| {
+        let digit = u64::from(digit.to_digit(radix)?);
+        Some(
+            number
+                .saturating_mul(u64::from(radix))
+                .saturating_add(digit),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check(text: &str, canonical: &str) {
+        let host = Host::parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        assert_eq!(host.to_string(), canonical, "{text:?}");
+        assert_eq!(
+            Host::parse(canonical),
+            Ok(host),
+            "{canonical:?} is not its own canonical form"
+        );
+    }
+
+    #[track_caller]
+    fn refused(text: &str, error: HostError) {
+        assert_eq!(Host::parse(text), Err(error), "{text:?}");
+    }
+
+    #[test]
+    fn names_have_one_form() {
+        check("example.com", "example.com");
+        check("EXAMPLE.Com", "example.com");
+        check("example.com.", "example.com");
+        check("example.com\u{3002}", "example.com");
+        check("example\u{ff0e}com", "example.com");
+        check("ｅｘａｍｐｌｅ.com", "example.com");
+        check("exam\u{ad}ple.com", "example.com");
+        check("localhost", "localhost");
+        check("_dmarc.example.com", "_dmarc.example.com");
+        check("r3---sn-abc.googlevideo.com", "r3---sn-abc.googlevideo.com");
+        check("-a-.example.com", "-a-.example.com");
+        check("1e3.com", "1e3.com");
+        check("0xg", "0xg");
+        check("1.2.3.4.example", "1.2.3.4.example");
+        check("1.2.3.4a", "1.2.3.4a");
+    }
+
+    #[test]
+    fn international_names_become_a_labels() {
+        check("straße.de", "xn--strae-oqa.de");
+        check("strasse.de", "strasse.de");
+        check("Bücher.example", "xn--bcher-kva.example");
+        check("XN--BCHER-KVA.example", "xn--bcher-kva.example");
+        check("bu\u{308}cher.example", "xn--bcher-kva.example");
+        check("βόλος.com", "xn--nxasmm1c.com");
+        check("例え.jp", "xn--r8jz45g.jp");
+    }
+
+    #[test]
+    fn look_alikes_stay_apart() {
+        let latin = Host::parse("apple.com").unwrap();
+        // The first letter is Cyrillic in the first, all of them in the second.
+        for cyrillic in ["\u{430}pple.com", "\u{430}\u{440}\u{440}\u{4cf}\u{435}.com"] {
+            let host = Host::parse(cyrillic).unwrap();
+            assert_ne!(host, latin);
+            assert!(host.to_string().starts_with("xn--"), "{host}");
+        }
+    }
+
+    #[test]
+    fn ipv4_has_many_spellings() {
+        for text in [
+            "127.0.0.1",
+            "127.0.0.1.",
+            "127.1",
+            "127.0.1",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "0X7F.0.0.1",
+            "0177.0.0.1",
+            "0177.0x0.0.01",
+            "017700000001",
+            "00000000000000000000000000000000177.0.0.1",
+            "0x00000000000000000000000000007f.1",
+            "１２７.０.０.１",
+            "127。0．0｡1",
+            "①②⑦.0.0.1",
+            "127.0x.0x.1",
+        ] {
+            check(text, "127.0.0.1");
+        }
+        check("0", "0.0.0.0");
+        check("0x", "0.0.0.0");
+        check("1.2.3.0x", "1.2.3.0");
+        check("4294967295", "255.255.255.255");
+        check("1.65535", "1.0.255.255");
+        check("1.2.65535", "1.2.255.255");
+        check("169.254.169.254", "169.254.169.254");
+        check("0xa9fea9fe", "169.254.169.254");
+        check("2852039166", "169.254.169.254");
+    }
+
+    #[test]
+    fn what_ends_in_a_number_is_an_address_or_nothing() {
+        for text in [
+            "256.0.0.1",
+            "1.2.3.256",
+            "1.2.65536",
+            "1.16777216",
+            "4294967296",
+            "1.2.3.4.5",
+            "0x100000000",
+            "0x10000000000000000000000000",
+            "99999999999999999999999999",
+            "08.0.0.1",
+            "1.2.3.08",
+            "example.1",
+            "example.0x1",
+            "example.0x",
+            "example.0xffffffffffffffffffffffff",
+            "a.b.255",
+        ] {
+            refused(text, HostError::Ipv4);
+        }
+    }
+
+    #[test]
+    fn ipv6_stands_in_brackets() {
+        check("[::1]", "[::1]");
+        check("[0:0:0:0:0:0:0:1]", "[::1]");
+        check("[2001:DB8::00ff]", "[2001:db8::ff]");
+        check("[::ffff:127.0.0.1]", "[::ffff:127.0.0.1]");
+        check("[::ffff:7f00:1]", "[::ffff:127.0.0.1]");
+        for text in [
+            "[",
+            "[]",
+            "[::1",
+            "[::1]x",
+            "[::1].",
+            "[127.0.0.1]",
+            "[fe80::1%eth0]",
+            "[fe80::1%25eth0]",
+            "[v1.a]",
+            "[::1%]",
+            "[ ::1]",
+        ] {
+            refused(text, HostError::Ipv6);
+        }
+        refused("::1", HostError::Name);
+        refused("fe80::1%eth0", HostError::PercentEncoded);
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        refused("", HostError::Empty);
+        for text in [
+            ".",
+            "..",
+            ".example.com",
+            "example..com",
+            "example.com..",
+            "a b.com",
+            " example.com",
+            "example.com ",
+            "a/b",
+            "a\\b",
+            "a:80",
+            "user@example.com",
+            "a?b",
+            "a#b",
+            "a,b",
+            "a;b",
+            "a=b",
+            "a!b",
+            "a*b",
+            "*.example.com",
+            "a\0.com",
+            "a\n.com",
+            "a\t.com",
+            "a\u{7f}.com",
+            "a|b",
+            "a^b",
+            "{a}",
+            "<a>",
+            "\"a\"",
+            "'a'",
+            "a&b",
+            "$a",
+            "(a)",
+            "~a",
+            "`a`",
+            "a+b",
+            "example.com\u{ff0f}x",
+            "example.com\u{ff1a}80",
+            "\u{ff05}41.com",
+            "xn--",
+            "xn--a.com",
+            "xn--a-.com",
+            "xn--example-.com",
+            "xn--9999999999.com",
+            "a\u{200d}b.com",
+            "\u{301}a.com",
+            "a\u{fffd}.com",
+            "\u{ad}",
+            "a.\u{ad}.com",
+            "אa.com",
+        ] {
+            assert!(
+                matches!(Host::parse(text), Err(HostError::Name | HostError::Empty)),
+                "{text:?}: {:?}",
+                Host::parse(text)
+            );
+        }
+        for text in ["%65xample.com", "example%2ecom", "127.0.0.1%00", "%"] {
+            refused(text, HostError::PercentEncoded);
+        }
+    }
+
+    #[test]
+    fn lengths_are_those_of_the_dns() {
+        let label = "a".repeat(63);
+        check(&format!("{label}.com"), &format!("{label}.com"));
+        refused(&format!("{label}a.com"), HostError::Name);
+        let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+        assert_eq!(longest.len(), 253);
+        check(&longest, &longest);
+        check(&format!("{longest}."), &longest);
+        refused(&format!("{longest}a"), HostError::Name);
+        refused(&"a.".repeat(600), HostError::TooLong);
+    }
+
+    #[test]
+    fn labels_are_whole() {
+        let name = |text: &str| DnsName::parse(text).unwrap();
+        assert_eq!(name("a.b.c").parents().collect::<Vec<_>>(), ["b.c", "c"]);
+        assert!(name("a.example.com").is_below(&name("example.com")));
+        assert!(name("b.a.example.com").is_below(&name("example.com")));
+        assert!(!name("example.com").is_below(&name("example.com")));
+        assert!(!name("badexample.com").is_below(&name("example.com")));
+        assert!(!name("example.com.evil.test").is_below(&name("example.com")));
+        assert_eq!(DnsName::parse("127.1"), Err(HostError::Name));
+    }
+
+    proptest! {
+        #[test]
+        fn display_is_a_fixed_point(text in "\\PC{0,40}|[a-zA-Z0-9._-]{1,40}|[0-9xa-f.]{1,20}|\\[[0-9a-f:.]{2,30}\\]|(xn--)?[a-zß-ü0-9]{1,12}\\.(com|de)") {
+            if let Ok(host) = Host::parse(&text) {
+                prop_assert_eq!(Host::parse(&host.to_string()), Ok(host));
+            }
+        }
+
+        #[test]
+        fn a_name_is_what_dns_takes(text in "\\PC{0,60}") {
+            if let Ok(Host::Name(name)) = Host::parse(&text) {
+                prop_assert!(name.as_str().len() <= 253);
+                for label in name.as_str().split('.') {
+                    prop_assert!((1..=63).contains(&label.len()));
+                    prop_assert!(label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'));
+                }
+                prop_assert!(name.as_str().parse::<IpAddr>().is_err());
+            }
+        }
+
+        #[test]
+        fn an_address_in_any_radix_is_that_address(bits in any::<u32>()) {
+            let address = Host::Address(Ipv4Addr::from(bits).into());
+            for text in [bits.to_string(), format!("{bits:#x}"), format!("0{bits:o}"), Ipv4Addr::from(bits).to_string()] {
+                prop_assert_eq!(Host::parse(&text), Ok(address.clone()));
+            }
+        }
+    }
 }

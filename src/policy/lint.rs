@@ -153,6 +153,21 @@ const USER_CONTENT_HOSTS: &[(&str, Option<&str>)] = &[
     ("content.dropboxapi.com", None),
 ];
 
+/// Top-level labels that nobody sells, for names inside of a network.
+const PRIVATE_LABELS: &[&str] = &[
+    "corp",
+    "example",
+    "home",
+    "internal",
+    "intranet",
+    "invalid",
+    "lan",
+    "local",
+    "localhost",
+    "private",
+    "test",
+];
+
 /// Looks at every allow rule of a list; findings come in the order of the rules.
 pub fn lint(list: &Allowlist) -> Vec<Lint> {
     let mut lints = Vec::new();
@@ -161,8 +176,7 @@ pub fn lint(list: &Allowlist) -> Vec<Lint> {
         let findings = [
             shadowed(rule, earlier),
             denied(rule, list),
-            too_broad(rule),
-            user_content(rule),
+            too_broad(rule).or_else(|| user_content(rule)),
             dead_credentials(rule),
         ];
         lints.extend(findings.into_iter().flatten().map(|(level, message)| Lint {
@@ -205,7 +219,8 @@ fn too_broad(rule: &Rule) -> Finding {
         return None;
     };
     let parent = parent.as_str();
-    if !parent.contains('.') || REGISTRY_SUFFIXES.contains(&parent) {
+    let registry = !parent.contains('.') && !PRIVATE_LABELS.contains(&parent);
+    if registry || REGISTRY_SUFFIXES.contains(&parent) {
         return error(format!(
             "*.{parent} covers names that anyone can register; name the hosts that are needed"
         ));
@@ -326,5 +341,145 @@ fn covers_paths(mine: Option<&[PathPattern]>, theirs: Option<&[PathPattern]>) ->
         (Some(mine), Some(theirs)) => theirs
             .iter()
             .all(|path| mine.iter().any(|other| other.covers(path))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixture::list;
+
+    /// The findings about the rules of these lines, as `level number` and a part of the message.
+    #[track_caller]
+    fn check(lines: &[&str], expected: &[(&str, &str)]) {
+        let found = lint(&list("a", lines));
+        let shown: Vec<_> = found
+            .iter()
+            .map(|lint| {
+                (
+                    format!("{} {}", lint.level, lint.rule.number),
+                    lint.message.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(found.len(), expected.len(), "{lines:?}: {shown:?}");
+        for ((found, message), (level, part)) in shown.iter().zip(expected) {
+            assert_eq!(found, level, "{lines:?}: {message}");
+            assert!(message.contains(part), "{lines:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn rules_that_never_decide() {
+        check(&["x.test", "y.test", "*.z.test", "z.test"], &[]);
+        check(
+            &["x.test", "x.test"],
+            &[("warning 2", "a/1 at a.yaml:1:5 covers it; remove")],
+        );
+        check(&["*.test", "x.test GET /a"], &[("warning 2", "a/1")]);
+        check(
+            &["*.test", "x.test tunnel"],
+            &[("error 2", "another treatment")],
+        );
+        check(
+            &["x.test", "x.test credentials=a"],
+            &[("error 2", "other credentials")],
+        );
+        check(
+            &[
+                "x.test GET /a/**",
+                "x.test GET /a/b",
+                "x.test POST /a/b",
+                "x.test GET /b",
+            ],
+            &[("warning 2", "a/1")],
+        );
+        check(&["x.test:443", "http+https x.test"], &[]);
+        check(
+            &["http+https x.test:80,443", "http x.test"],
+            &[("warning 2", "a/1")],
+        );
+        check(&["x.test GET", "x.test"], &[]);
+        check(&["x.test /a", "x.test"], &[]);
+        check(
+            &["x.test", "deny *.test"],
+            &[("warning 1", "a/deny/1 at a.yaml:2:5 denies all of it")],
+        );
+        check(&["x.test", "deny x.test DELETE", "deny http x.test"], &[]);
+    }
+
+    #[test]
+    fn patterns_that_are_too_broad() {
+        for pattern in ["*.com", "*.co.uk", "*.io", "*.xn--p1ai"] {
+            check(&[pattern], &[("error 1", "anyone can register")]);
+        }
+        check(&["*.internal"], &[]);
+        check(&["*.example.co.uk"], &[]);
+        for pattern in [
+            "*.github.io",
+            "*.herokuapp.com",
+            "*.blob.core.windows.net",
+            "*.windows.net",
+            "*.cloudfront.net",
+            "*.ngrok.io",
+        ] {
+            check(&[pattern], &[("warning 1", "anyone can get")]);
+        }
+        check(&["*.mine.github.io"], &[]);
+        check(&["mine.github.io"], &[]);
+        check(&["*.notgithub.io"], &[]);
+    }
+
+    #[test]
+    fn hosts_of_user_content() {
+        for host in [
+            "gist.github.com",
+            "raw.githubusercontent.com",
+            "pastebin.com",
+            "docs.google.com",
+            "storage.googleapis.com",
+            "hooks.slack.com",
+        ] {
+            check(&[host], &[("warning 1", host)]);
+        }
+        check(&["*.github.com"], &[("warning 1", "gist.github.com")]);
+        check(
+            &["discord.com"],
+            &[("warning 1", "discord.com/api/webhooks")],
+        );
+        check(
+            &["discord.com /api/**"],
+            &[("warning 1", "discord.com/api/webhooks")],
+        );
+        check(&["discord.com /api/v10/users/**"], &[]);
+        check(&["api.github.com /repos/**"], &[]);
+    }
+
+    #[test]
+    fn dead_settings() {
+        check(
+            &["x.test tunnel credentials=a"],
+            &[("warning 1", "no effect")],
+        );
+        check(&["x.test credentials=a"], &[]);
+    }
+
+    #[test]
+    fn tables_hold_names() {
+        for (host, path) in USER_CONTENT_HOSTS {
+            assert!(Host::parse(host).unwrap().name().is_some(), "{host}");
+            assert!(
+                path.is_none_or(|path| CanonicalPath::parse(path).is_ok()),
+                "{host}"
+            );
+        }
+        for suffix in REGISTRY_SUFFIXES.iter().chain(HOSTING_SUFFIXES) {
+            assert_eq!(
+                HostPattern::parse(&format!("*.{suffix}"))
+                    .unwrap()
+                    .to_string(),
+                format!("*.{suffix}")
+            );
+        }
     }
 }

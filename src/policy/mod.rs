@@ -9,6 +9,8 @@
 
 pub mod address;
 pub mod decision;
+#[cfg(test)]
+mod fixture;
 mod hint;
 pub mod host;
 pub mod lint;

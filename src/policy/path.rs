@@ -118,6 +118,10 @@ pub(super) fn canonical(raw: &str, asterisk: Asterisk) -> Result<String, PathErr
             _ => push_escape(&mut text, byte),
         }
     }
+    // Escaping makes a path longer; its canonical form must be one itself.
+    if text.len() > MAX_PATH_BYTES {
+        return Err(PathError::TooLong);
+    }
     Ok(text)
 }
 
@@ -241,4 +245,188 @@ fn bare(decoded: &[u8]) -> Vec<u8> {
         bare
     });
     if bare.is_empty() { vec![b'/'] } else { bare }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check(raw: &str, canonical: &str) {
+        let path = CanonicalPath::parse(raw).unwrap_or_else(|error| panic!("{raw:?}: {error}"));
+        assert_eq!(path.as_str(), canonical, "{raw:?}");
+    }
+
+    #[track_caller]
+    fn refused(raw: &str, error: PathError) {
+        assert_eq!(
+            CanonicalPath::parse(raw).map(|path| path.as_str().to_owned()),
+            Err(error),
+            "{raw:?}"
+        );
+    }
+
+    #[test]
+    fn paths_have_one_form() {
+        check("/", "/");
+        check("/a/b", "/a/b");
+        check("/a//b/", "/a//b/");
+        check("/%61%2D%2e%5F%7e", "/a-._~");
+        check("/a%2fb", "/a%2Fb");
+        check("/%e9%9b%aa", "/%E9%9B%AA");
+        check("/{id}|^`\"<>[]", "/%7Bid%7D%7C%5E%60%22%3C%3E%5B%5D");
+        check("/a*b", "/a%2Ab");
+        check("/!$&'()+,;=:@", "/!$&'()+,;=:@");
+        check("/a%20b", "/a%20b");
+        check("/%25", "/%25");
+        check("/100%25%20off", "/100%25%20off");
+        check("/...", "/...");
+        check("/.well-known/x", "/.well-known/x");
+        check("/a..b/..c/d..", "/a..b/..c/d..");
+        check("/a;v=..", "/a;v=..");
+    }
+
+    #[test]
+    fn dot_segments_are_refused_in_any_spelling() {
+        for raw in [
+            "/.",
+            "/..",
+            "/./",
+            "/a/../b",
+            "/a/./b",
+            "/a/..",
+            "/%2e",
+            "/%2e%2e/a",
+            "/.%2E/a",
+            "/a%2f..%2fb",
+            "/a%2F%2e%2e",
+            "/a%5c..%5cb",
+            "/..%5ca",
+            "/..;/a",
+            "/a/..;x=1/b",
+            "/.;/a",
+            "/..%3B/a",
+            "/%252e%252e/a",
+            "/%25252e%25252e/a",
+            "/a%252f..%252fb",
+            "/%25%32%65%25%32%65/a",
+            "/a/%2e.%3bx/b",
+            "/%2e%2f",
+            "//..",
+            "/a//../b",
+        ] {
+            refused(raw, PathError::DotSegment);
+        }
+    }
+
+    #[test]
+    fn ambiguous_bytes_are_refused() {
+        refused("", PathError::Relative);
+        refused("*", PathError::Relative);
+        refused("a/b", PathError::Relative);
+        refused("http://a/", PathError::Relative);
+        refused("/a\\b", PathError::Backslash);
+        for raw in [
+            "/%", "/%2", "/%2g", "/%u002e", "/%%32", "/% 20", "/%+1", "/a%",
+        ] {
+            refused(raw, PathError::Escape);
+        }
+        for raw in ["/a b", "/a?b", "/a#b", "/é", "/\u{ff0e}\u{ff0e}/"] {
+            refused(raw, PathError::Character);
+        }
+        for raw in [
+            "/\0", "/\n", "/\r", "/\t", "/\u{7f}", "/%00", "/%0d%0aX", "/%7F", "/%2500", "/%1f",
+        ] {
+            refused(raw, PathError::Control);
+        }
+        // Overlong forms of `.` and `/`, a lone surrogate, Latin-1, and the first once more encoded.
+        for raw in [
+            "/%c0%ae%c0%ae/",
+            "/%c0%af",
+            "/%e0%80%ae",
+            "/%ed%a0%80",
+            "/%e9",
+            "/%25c0%25ae",
+        ] {
+            refused(raw, PathError::Encoding);
+        }
+        refused(
+            &format!("/{}", "a".repeat(MAX_PATH_BYTES)),
+            PathError::TooLong,
+        );
+        refused(
+            &format!("/{}", "{".repeat(MAX_PATH_BYTES / 2)),
+            PathError::TooLong,
+        );
+        check(
+            &format!("/{}", "a".repeat(MAX_PATH_BYTES - 1)),
+            &format!("/{}", "a".repeat(MAX_PATH_BYTES - 1)),
+        );
+    }
+
+    #[test]
+    fn readings_are_what_lenient_origins_see() {
+        let readings = |raw: &str| -> Vec<String> {
+            let path = CanonicalPath::parse(raw).unwrap();
+            path.readings()
+                .map(|reading| String::from_utf8_lossy(reading).into_owned())
+                .collect()
+        };
+        assert_eq!(readings("/a/b"), ["/a/b"]);
+        assert_eq!(readings("/a%2Fb"), ["/a%2Fb", "/a/b", "/a/b"]);
+        assert_eq!(readings("/a%252Fb"), ["/a%252Fb", "/a/b", "/a/b"]);
+        assert_eq!(
+            readings("//a%5Cb;x=1//c/"),
+            ["//a%5Cb;x=1//c/", "/a/b;x=1/c/", "/a/b/c"]
+        );
+        assert_eq!(readings("/%2F%5c/"), ["/%2F%5C/", "/", "/"]);
+    }
+
+    #[test]
+    fn debug_keeps_the_path_to_itself() {
+        let path = CanonicalPath::parse("/bot123:secret/send").unwrap();
+        assert_eq!(format!("{path:?}"), "CanonicalPath(19 bytes)");
+    }
+
+    /// The same decoding as `lenient_decode`, as often as it changes anything.
+    fn decode_until_stable(text: &[u8]) -> Vec<u8> {
+        let mut text = text.to_vec();
+        while let Some(at) = text.windows(3).position(|window| {
+            window[0] == b'%' && hex_digit(window[1]).is_some() && hex_digit(window[2]).is_some()
+        }) {
+            let byte = hex_digit(text[at + 1]).unwrap() << 4 | hex_digit(text[at + 2]).unwrap();
+            text.splice(at..at + 3, [byte]);
+        }
+        text
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_is_a_fixed_point(raw in "/[a-zA-Z0-9/._~%25eEfF!*;{}-]{0,40}|/(%[0-9a-f]{2}|[a-z/.]){0,20}") {
+            if let Ok(path) = CanonicalPath::parse(&raw) {
+                let again = CanonicalPath::parse(path.as_str());
+                prop_assert_eq!(again, Ok(path));
+            }
+        }
+
+        #[test]
+        fn no_reading_climbs(raw in "/([./;a\\\\]|%2e|%2f|%5c|%3b|%25){0,12}") {
+            if let Ok(path) = CanonicalPath::parse(&raw) {
+                for reading in path.readings().skip(1) {
+                    let decoded = decode_until_stable(reading);
+                    prop_assert!(!decoded.split(|byte| b"/\\".contains(byte)).any(is_dot_segment), "{}", raw);
+                }
+                let decoded = decode_until_stable(path.as_str().as_bytes());
+                prop_assert!(!decoded.split(|byte| b"/\\".contains(byte)).any(is_dot_segment), "{}", raw);
+            }
+        }
+
+        #[test]
+        fn anything_is_a_path_or_refused(raw in "\\PC{0,60}|/[ -~]{0,60}") {
+            if let Ok(path) = CanonicalPath::parse(&raw) {
+                prop_assert!(path.as_str().bytes().all(|byte| byte.is_ascii_graphic() && !b"*\"\\ ?#".contains(&byte)));
+            }
+        }
+    }
 }

@@ -142,6 +142,10 @@ impl PathPattern {
             return Err(PatternError::Asterisks);
         }
         let canonical = path::canonical(text, Asterisk::Wildcard)?;
+        // Escaping makes a pattern longer; its canonical form must be one itself.
+        if canonical.len() > MAX_PATTERN_BYTES {
+            return Err(PatternError::TooLong);
+        }
         // What no request may have, no pattern may ask for.
         CanonicalPath::parse(&canonical)?;
         let strict = Glob::new(&canonical, <[u8]>::to_vec);
@@ -328,5 +332,332 @@ fn reach(states: &mut Vec<usize>, tokens: &[Token], mut state: usize) {
             return;
         }
         state += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn host(text: &str) -> Host {
+        Host::parse(text).unwrap()
+    }
+
+    #[track_caller]
+    fn check_host(pattern: &str, matching: &[&str], others: &[&str]) {
+        let pattern = HostPattern::parse(pattern).unwrap();
+        for text in matching {
+            assert!(
+                pattern.matches(&host(text)),
+                "{pattern} should match {text}"
+            );
+        }
+        for text in others {
+            assert!(
+                !pattern.matches(&host(text)),
+                "{pattern} should not match {text}"
+            );
+        }
+        assert_eq!(HostPattern::parse(&pattern.to_string()), Ok(pattern));
+    }
+
+    #[test]
+    fn host_patterns() {
+        check_host(
+            "API.example.com.",
+            &["api.example.com", "API.EXAMPLE.COM."],
+            &[
+                "example.com",
+                "a.api.example.com",
+                "api.example.com.evil.test",
+            ],
+        );
+        check_host(
+            "*.example.com",
+            &["a.example.com", "a.b.example.com"],
+            &[
+                "example.com",
+                "badexample.com",
+                "example.com.evil.test",
+                "a.example.org",
+            ],
+        );
+        check_host(
+            "*.bücher.example",
+            &["a.xn--bcher-kva.example"],
+            &["xn--bcher-kva.example"],
+        );
+        check_host(
+            "127.1",
+            &["127.0.0.1", "2130706433"],
+            &["[::ffff:127.0.0.1]", "127.0.0.2"],
+        );
+        check_host("[2001:db8::1]", &["[2001:DB8:0::1]"], &["[2001:db8::2]"]);
+        check_host("2001:db8::1", &["[2001:db8::1]"], &["[2001:db8::2]"]);
+        check_host("*.com", &["a.com"], &["com", "com.de", "1.2.3.4"]);
+    }
+
+    #[test]
+    fn host_patterns_that_are_none() {
+        let check =
+            |text: &str, error| assert_eq!(HostPattern::parse(text), Err(error), "{text:?}");
+        for text in ["*", "*.", "**"] {
+            check(text, PatternError::AnyHost);
+        }
+        for text in [
+            "a*.example.com",
+            "*a.example.com",
+            "a.*.com",
+            "*.*.com",
+            "**.example.com",
+            "example.*",
+            "*example.com",
+        ] {
+            check(text, PatternError::Wildcard);
+        }
+        for text in ["*.127.0.0.1", "*.1", "*.[::1]", "*.::1"] {
+            assert!(
+                matches!(HostPattern::parse(text), Err(PatternError::AddressWildcard)),
+                "{text:?}"
+            );
+        }
+        for text in [
+            "https://example.com",
+            "example.com:443",
+            "example.com/x",
+            "user@example.com",
+        ] {
+            check(text, PatternError::NotOnlyHost);
+        }
+        check("", PatternError::Host(HostError::Empty));
+        check("*..com", PatternError::Host(HostError::Name));
+        check("\u{ff0a}.com", PatternError::Host(HostError::Name));
+    }
+
+    #[test]
+    fn host_patterns_cover() {
+        let covers = |mine: &str, theirs: &str| {
+            HostPattern::parse(mine)
+                .unwrap()
+                .covers(&HostPattern::parse(theirs).unwrap())
+        };
+        assert!(
+            covers("a.com", "a.com")
+                && covers("*.com", "a.com")
+                && covers("*.com", "*.com")
+                && covers("*.com", "*.a.com")
+        );
+        assert!(
+            !covers("a.com", "*.a.com")
+                && !covers("*.a.com", "a.com")
+                && !covers("*.a.com", "*.com")
+                && !covers("*.a.com", "*.ba.com")
+        );
+    }
+
+    #[track_caller]
+    fn check_path(pattern: &str, matching: &[&str], others: &[&str]) {
+        let pattern = PathPattern::parse(pattern).unwrap();
+        for text in matching {
+            assert!(
+                pattern.matches(&CanonicalPath::parse(text).unwrap()),
+                "{pattern} should match {text}"
+            );
+        }
+        for text in others {
+            assert!(
+                !pattern.matches(&CanonicalPath::parse(text).unwrap()),
+                "{pattern} should not match {text}"
+            );
+        }
+        assert_eq!(PathPattern::parse(pattern.as_str()), Ok(pattern));
+    }
+
+    #[test]
+    fn path_patterns() {
+        check_path(
+            "/graphql",
+            &["/graphql", "/gr%61phql"],
+            &["/graphql/", "/Graphql", "/graphqlx", "/", "//graphql"],
+        );
+        check_path(
+            "/repos/**",
+            &["/repos/", "/repos/a", "/repos/a/b", "/repos//x"],
+            &["/repos", "/reposx/a", "/x/repos/a"],
+        );
+        check_path(
+            "/repos/*",
+            &["/repos/a", "/repos/a%2Fb"],
+            &["/repos/", "/repos/a/", "/repos/a/b", "/repos"],
+        );
+        check_path(
+            "/repos/*/issues",
+            &["/repos/a/issues"],
+            &["/repos//issues", "/repos/issues", "/repos/a/b/issues"],
+        );
+        check_path("/*/*", &["/a/b"], &["/a", "/a/b/c", "//b", "/a/"]);
+        check_path("/**", &["/", "/a", "/a/b/"], &[]);
+        check_path(
+            "/**/x",
+            &["/a/x", "//x", "/a/b/x", "/x/x"],
+            &["/x", "/a/xy", "/ax"],
+        );
+        check_path("/v*/x", &["/v/x", "/v1/x", "/v1.2/x"], &["/v1/y/x", "/w/x"]);
+        check_path(
+            "/a*b*c",
+            &["/abc", "/aXbYc", "/abbc", "/abcbc"],
+            &["/ab/c", "/a/bc", "/abcd"],
+        );
+        check_path("/**.json", &["/a/b.json", "/.json"], &["/a.json/b"]);
+        check_path("/a**/b", &["/a/b", "/ax/y/b"], &["/b"]);
+        check_path("/caf%C3%A9", &["/caf%c3%a9"], &["/cafe"]);
+        check_path("/a%2Ab", &["/a*b", "/a%2ab"], &["/axb"]);
+        check_path("/{id}", &["/{id}", "/%7bid%7D"], &["/x"]);
+        check_path(
+            "/**/b/*/d",
+            &["/a/b/c/d", "/b/b/c/d", "/a/b/b/b/b/d"],
+            &["/b/c/d", "/a/b/c/e/d"],
+        );
+    }
+
+    #[test]
+    fn path_patterns_that_are_none() {
+        let check =
+            |text: &str, error| assert_eq!(PathPattern::parse(text), Err(error), "{text:?}");
+        check("", PatternError::Path(PathError::Relative));
+        check("repos/**", PatternError::Path(PathError::Relative));
+        check("*", PatternError::Path(PathError::Relative));
+        check("/a?b=c", PatternError::Query);
+        check("/***", PatternError::Asterisks);
+        check("/a/../b", PatternError::Path(PathError::DotSegment));
+        check("/a/%2e%2e/*", PatternError::Path(PathError::DotSegment));
+        check("/é", PatternError::Path(PathError::Character));
+        check("/%zz", PatternError::Path(PathError::Escape));
+        for character in ["a", "{"] {
+            check(
+                &format!("/{}", character.repeat(MAX_PATTERN_BYTES)),
+                PatternError::TooLong,
+            );
+        }
+        check(
+            &format!("/{}", "{".repeat(MAX_PATTERN_BYTES / 2)),
+            PatternError::TooLong,
+        );
+    }
+
+    #[test]
+    fn denied_paths_are_denied_in_every_reading() {
+        let denied = |pattern: &str, path: &str| {
+            PathPattern::parse(pattern)
+                .unwrap()
+                .matches_any_reading(&CanonicalPath::parse(path).unwrap())
+        };
+        for path in [
+            "/admin/x",
+            "//admin/x",
+            "/admin%2Fx",
+            "/admin%5Cx",
+            "/%61dmin/x",
+            "/admin%252fx",
+            "/admin;v=1/x",
+            "/admin//x",
+            "/%5cadmin/x",
+        ] {
+            assert!(denied("/admin/*", path), "{path}");
+        }
+        assert!(
+            denied("/admin", "/admin/")
+                && denied("/admin", "/admin;x")
+                && denied("/admin", "/admin%2F")
+        );
+        assert!(denied("/caf%C3%A9/x", "//caf%C3%A9/x"));
+        assert!(denied("/a%2Fb", "/a/b") && denied("/a%2Ab", "/a*b"));
+        assert!(!denied("/admin/*", "/public/admin/x"));
+        assert!(!denied("/admin", "/administrators"));
+    }
+
+    #[test]
+    fn matching_does_not_blow_up() {
+        let pattern = PathPattern::parse(&format!("/{}b", "**a*a".repeat(100))).unwrap();
+        let path = CanonicalPath::parse(&format!("/{}", "a".repeat(20_000))).unwrap();
+        assert!(!pattern.matches(&path));
+    }
+
+    #[test]
+    fn path_patterns_cover() {
+        let covers = |mine: &str, theirs: &str| {
+            PathPattern::parse(mine)
+                .unwrap()
+                .covers(&PathPattern::parse(theirs).unwrap())
+        };
+        for (mine, theirs) in [
+            ("/**", "/**"),
+            ("/**", "/a/*"),
+            ("/a/**", "/a/b/**"),
+            ("/a/*", "/a/b"),
+            ("/a/*", "/a/b*"),
+            ("/a/*", "/a/*"),
+            ("/a/**", "/a/"),
+            ("/*/b", "/a/b"),
+        ] {
+            assert!(covers(mine, theirs), "{mine} {theirs}");
+        }
+        for (mine, theirs) in [
+            ("/a/*", "/a/**"),
+            ("/a/b", "/a/*"),
+            ("/a/**", "/a"),
+            ("/a/*", "/a/"),
+            ("/a/**", "/**"),
+            ("/a/*/c", "/a/**"),
+        ] {
+            assert!(!covers(mine, theirs), "{mine} {theirs}");
+        }
+    }
+
+    /// A backtracking matcher that says what the wildcards mean; `opens` when the byte before is a `/`.
+    fn naive(pattern: &[u8], text: &[u8], opens: bool) -> bool {
+        match pattern {
+            [] => text.is_empty(),
+            [b'*', b'*', rest @ ..] => {
+                (0..=text.len()).any(|taken| naive(rest, &text[taken..], false))
+            }
+            [b'*', rest @ ..] => {
+                let whole = opens && matches!(rest, [] | [b'/', ..]);
+                let end = text
+                    .iter()
+                    .position(|byte| *byte == b'/')
+                    .unwrap_or(text.len());
+                (usize::from(whole)..=end).any(|taken| naive(rest, &text[taken..], false))
+            }
+            [byte, rest @ ..] => {
+                text.first() == Some(byte) && naive(rest, &text[1..], *byte == b'/')
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn patterns_mean_what_the_naive_matcher_says(pattern in "/([ab/]|\\*[ab/]|\\*\\*[ab/]){0,6}\\*{0,2}", text in "/[ab/]{0,8}") {
+            let parsed = PathPattern::parse(&pattern).unwrap();
+            let path = CanonicalPath::parse(&text).unwrap();
+            prop_assert_eq!(parsed.matches(&path), naive(pattern.as_bytes(), text.as_bytes(), false), "{} {}", pattern, text);
+        }
+
+        #[test]
+        fn covering_is_sound(mine in "/([ab/]|\\*[ab/]|\\*\\*[ab/]){0,4}\\*{0,2}", theirs in "/([ab/]|\\*[ab/]){0,4}\\*{0,2}", text in "/[ab/]{0,6}") {
+            let (mine, theirs) = (PathPattern::parse(&mine).unwrap(), PathPattern::parse(&theirs).unwrap());
+            let path = CanonicalPath::parse(&text).unwrap();
+            if mine.covers(&theirs) && theirs.matches(&path) {
+                prop_assert!(mine.matches(&path), "{} {} {}", mine, theirs, text);
+            }
+        }
+
+        #[test]
+        fn any_reading_takes_in_the_canonical_one(pattern in "/[ab/*%2F]{0,8}", text in "/([ab/;]|%2F|%5C|%61){0,8}") {
+            if let (Ok(pattern), Ok(path)) = (PathPattern::parse(&pattern), CanonicalPath::parse(&text)) {
+                prop_assert!(!pattern.matches(&path) || pattern.matches_any_reading(&path));
+            }
+        }
     }
 }

@@ -249,3 +249,122 @@ impl fmt::Display for DenyReason {
         f.write_str(self.code())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// Dashboards, scripts and trails hold on to these: a code may be added, never changed or taken away.
+    const RELEASED: &str = "
+        host.not_listed
+        host.denied
+        scheme.not_listed
+        port.not_listed
+        method.not_listed
+        path.not_listed
+        address.private
+        address.loopback
+        address.link_local
+        address.metadata
+        address.multicast
+        address.broadcast
+        address.unspecified
+        address.shared
+        address.documentation
+        address.benchmarking
+        address.reserved
+        address.unique_local
+        address.embedded
+        address.mixed
+        address.own
+        name.sni_mismatch
+        name.host_mismatch
+        name.invalid
+        tls.ech
+        tls.not_tls
+        tls.client_hello_too_large
+        request.malformed
+        request.ambiguous
+        request.unsupported
+        secret.unrewritable
+        secret.wrong_audience
+        secret.blocked
+        workload.unknown
+        workload.credential_required
+        workload.credential_wrong
+        audit.unwritable
+        limit.connections
+        limit.client_connections
+        limit.exchanges
+        limit.head_size
+        limit.head_fields
+        limit.head_timeout
+        limit.body_size
+        limit.idle
+        limit.client_hello_timeout
+        upstream.name_not_found
+        upstream.resolve_failed
+        upstream.resolve_timeout
+        upstream.connect_failed
+        upstream.connect_timeout
+        upstream.tls_failed
+        upstream.certificate_invalid
+        upstream.protocol
+        upstream.response_timeout
+        upstream.closed
+        upstream.upgrade_invalid
+        internal.panic
+        shutdown.draining
+    ";
+
+    #[test]
+    fn codes_are_frozen() {
+        let codes: Vec<&str> = DenyReason::ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes, RELEASED.split_whitespace().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn codes_are_unique_and_well_formed() {
+        let codes: HashSet<&str> = DenyReason::ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes.len(), DenyReason::ALL.len());
+        for code in codes {
+            let (area, cause) = code.split_once('.').unwrap();
+            for word in [area, cause] {
+                assert!(
+                    !word.is_empty()
+                        && word
+                            .bytes()
+                            .all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+                    "{code}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_reason_can_be_rendered() {
+        for reason in DenyReason::ALL {
+            assert_eq!(DenyReason::from_code(reason.code()), Some(*reason));
+            assert!(
+                [400, 403, 407, 408, 413, 429, 431, 500, 502, 503, 504].contains(&reason.status()),
+                "{reason}"
+            );
+            assert!(
+                !reason.title().is_empty() && !reason.title().ends_with('.'),
+                "{reason}"
+            );
+            assert!(reason.explanation().ends_with('.'), "{reason}");
+            assert!(!reason.proxy_error().is_empty(), "{reason}");
+        }
+        assert_eq!(DenyReason::from_code("host"), None);
+    }
+
+    #[test]
+    fn policy_never_asks_for_a_credential() {
+        for reason in DenyReason::ALL {
+            let asks = reason.code().starts_with("workload.credential_");
+            assert_eq!(reason.status() == 407, asks, "{reason}");
+        }
+    }
+}

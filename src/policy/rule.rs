@@ -475,3 +475,134 @@ impl Allowlist {
         &self.denies
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(kind: RuleKind) -> RuleId {
+        RuleId {
+            list: "github".into(),
+            kind,
+            number: 3,
+        }
+    }
+
+    fn source() -> SourcePosition {
+        SourcePosition {
+            file: "github.yaml".into(),
+            line: 12,
+            column: 5,
+        }
+    }
+
+    fn selectors(change: impl FnOnce(&mut Selectors)) -> Selectors {
+        let mut selectors = Selectors::new(HostPattern::parse("example.com").unwrap());
+        change(&mut selectors);
+        selectors
+    }
+
+    #[track_caller]
+    fn check(
+        treatment: Treatment,
+        change: impl FnOnce(&mut Selectors),
+        expected: &Result<(), RuleError>,
+    ) {
+        let parts = RuleParts {
+            id: id(RuleKind::Allow),
+            source: source(),
+            selectors: selectors(change),
+            treatment,
+            credentials: None,
+        };
+        assert_eq!(&Rule::new(parts).map(|_| ()), expected);
+    }
+
+    #[test]
+    fn rules_do_not_contradict_themselves() {
+        use Treatment::{Intercept, Tunnel};
+        check(Intercept, |_| {}, &Ok(()));
+        check(
+            Intercept,
+            |s| s.ports = Some(vec![]),
+            &Err(RuleError::Empty("ports")),
+        );
+        check(
+            Intercept,
+            |s| s.schemes = Some(vec![]),
+            &Err(RuleError::Empty("schemes")),
+        );
+        check(
+            Intercept,
+            |s| s.methods = Some(vec![]),
+            &Err(RuleError::Empty("methods")),
+        );
+        check(
+            Intercept,
+            |s| s.paths = Some(vec![]),
+            &Err(RuleError::Empty("paths")),
+        );
+        check(
+            Intercept,
+            |s| s.ports = Some(vec![443, 0]),
+            &Err(RuleError::Port),
+        );
+        check(
+            Intercept,
+            |s| s.methods = Some(vec!["GET".into(), "M-SEARCH".into()]),
+            &Ok(()),
+        );
+        check(
+            Intercept,
+            |s| s.methods = Some(vec!["get".into()]),
+            &Err(RuleError::MethodCase("GET".into())),
+        );
+        check(
+            Intercept,
+            |s| s.methods = Some(vec!["connect".into()]),
+            &Err(RuleError::MethodConnect),
+        );
+        check(
+            Intercept,
+            |s| s.methods = Some(vec!["".into()]),
+            &Err(RuleError::Method("".into())),
+        );
+        check(
+            Intercept,
+            |s| s.methods = Some(vec!["G T".into()]),
+            &Err(RuleError::Method("G T".into())),
+        );
+        check(Tunnel, |s| s.ports = Some(vec![8443]), &Ok(()));
+        check(
+            Tunnel,
+            |s| s.methods = Some(vec!["GET".into()]),
+            &Err(RuleError::TunnelSelects("methods")),
+        );
+        check(
+            Tunnel,
+            |s| s.paths = Some(vec![PathPattern::parse("/**").unwrap()]),
+            &Err(RuleError::TunnelSelects("paths")),
+        );
+        check(
+            Tunnel,
+            |s| s.schemes = Some(vec![Scheme::Https, Scheme::Http]),
+            &Err(RuleError::TunnelHttp),
+        );
+        assert_eq!(
+            Deny::new(
+                id(RuleKind::Deny),
+                source(),
+                selectors(|s| s.paths = Some(vec![]))
+            )
+            .map(|_| ()),
+            Err(RuleError::Empty("paths"))
+        );
+    }
+
+    #[test]
+    fn names_and_places_display() {
+        assert_eq!(id(RuleKind::Allow).to_string(), "github/3");
+        assert_eq!(id(RuleKind::Deny).to_string(), "github/deny/3");
+        assert_eq!(source().to_string(), "github.yaml:12:5");
+    }
+}

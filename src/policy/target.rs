@@ -187,3 +187,91 @@ impl fmt::Display for Target {
         write!(f, "{}://{}", self.scheme, self.authority)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<(&str, u16), AuthorityError>) {
+        let expected =
+            expected.map(|(host, port)| Authority::new(Host::parse(host).unwrap(), port));
+        assert_eq!(Authority::parse(text), expected, "{text:?}");
+    }
+
+    #[test]
+    fn authority_form_is_strict() {
+        check("example.com:443", Ok(("example.com", 443)));
+        check("EXAMPLE.com.:65535", Ok(("example.com", 65535)));
+        check("127.1:1", Ok(("127.0.0.1", 1)));
+        check("[::1]:8443", Ok(("[::1]", 8443)));
+        check("example.com", Err(AuthorityError::PortMissing));
+        check("[::1]", Err(AuthorityError::PortMissing));
+        check("", Err(AuthorityError::PortMissing));
+        for port in [
+            "",
+            "0",
+            "00443",
+            "0443",
+            "+443",
+            "-1",
+            " 443",
+            "443 ",
+            "65536",
+            "99999999999",
+            "4４3",
+            "0x1bb",
+            "443/",
+            "https",
+        ] {
+            check(&format!("example.com:{port}"), Err(AuthorityError::Port));
+        }
+        check("user@example.com:443", Err(AuthorityError::UserInfo));
+        check(
+            "user:password@example.com:443",
+            Err(AuthorityError::UserInfo),
+        );
+        check(":443", Err(AuthorityError::Host(HostError::Empty)));
+        check("::1:443", Err(AuthorityError::Host(HostError::Name)));
+        check("a:1:2", Err(AuthorityError::Host(HostError::Name)));
+        check("http://x:443", Err(AuthorityError::Host(HostError::Name)));
+        check("[::1]x:443", Err(AuthorityError::Host(HostError::Ipv6)));
+    }
+
+    #[test]
+    fn a_scheme_stands_for_a_missing_port() {
+        let port =
+            |scheme, text| Authority::parse_for(scheme, text).map(|authority| authority.port());
+        assert_eq!(port(Scheme::Http, "example.com"), Ok(80));
+        assert_eq!(port(Scheme::Https, "example.com"), Ok(443));
+        assert_eq!(port(Scheme::Https, "[::1]"), Ok(443));
+        assert_eq!(port(Scheme::Https, "[::1]:1"), Ok(1));
+        assert_eq!(
+            port(Scheme::Https, "example.com:"),
+            Err(AuthorityError::Port)
+        );
+    }
+
+    #[test]
+    fn schemes_are_two() {
+        assert_eq!(Scheme::parse("HTTPS"), Some(Scheme::Https));
+        assert_eq!(Scheme::parse("http"), Some(Scheme::Http));
+        for text in ["", "ftp", "ws", "https:", "httpss", "http "] {
+            assert_eq!(Scheme::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_displays_as_a_url() {
+        let target = |scheme, text| Target::at(scheme, Authority::parse(text).unwrap()).to_string();
+        assert_eq!(
+            target(Scheme::Https, "example.com:443"),
+            "https://example.com"
+        );
+        assert_eq!(
+            target(Scheme::Http, "example.com:443"),
+            "http://example.com:443"
+        );
+        assert_eq!(target(Scheme::Http, "[::1]:80"), "http://[::1]");
+    }
+}
