@@ -14,9 +14,9 @@ use super::prefilter::{RUN, is_token_byte};
 /// How large the automaton of one expression may become; user packs with counted repetitions of large classes meet it.
 const AUTOMATON_BYTES: usize = 8 << 20;
 /// Beginnings longer than this say nothing more that would make a search faster.
-const BEGINNING_BYTES: usize = 8;
-/// More beginnings than this for one rule slow the search for all of them.
-const BEGINNINGS: usize = 48;
+const BEGINNING_BYTES: usize = 6;
+/// A beginning ends where more bytes than this could follow.
+const CHOICES: usize = 4;
 
 /// Where the automaton stands after a byte.
 pub(super) enum Step {
@@ -82,7 +82,7 @@ impl Automaton {
     #[inline]
     pub(super) fn step(&self, state: StateID, byte: u8) -> Step {
         let next = self.dfa.next_state(state, byte);
-        if !self.dfa.is_special_state(next) || self.dfa.is_start_state(next) {
+        if !self.dfa.is_special_state(next) {
             Step::On(next)
         } else if self.dfa.is_match_state(next) {
             Step::Matched(next)
@@ -185,18 +185,17 @@ impl Automaton {
 
     /// Texts of which one stands at the beginning of every match, each as long as the expression fixes it.
     pub(super) fn beginnings(&self) -> Vec<Vec<u8>> {
-        let mut open: Vec<(Vec<u8>, BTreeSet<StateID>)> = vec![(Vec::new(), self.starts())];
-        for _ in 0..BEGINNING_BYTES {
-            let longer: Vec<_> = open
-                .iter()
-                .flat_map(|(text, states)| self.lengthened(text, states))
-                .collect();
-            if longer.is_empty() || longer.len() > BEGINNINGS {
-                break;
+        let mut open = vec![(Vec::new(), self.starts())];
+        let mut beginnings = Vec::new();
+        while let Some((text, states)) = open.pop() {
+            let longer = self.lengthened(&text, &states);
+            if longer.is_empty() || longer.len() > CHOICES || text.len() == BEGINNING_BYTES {
+                beginnings.push(text);
+            } else {
+                open.extend(longer);
             }
-            open = longer;
         }
-        open.into_iter().map(|(text, _)| text).collect()
+        beginnings
     }
 
     fn lengthened(

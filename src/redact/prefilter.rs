@@ -4,6 +4,8 @@
 //! looked up only inside runs. The others (a URL with a password, a PEM block, `AccountKey=`) begin with a rare text
 //! that is searched for everywhere.
 
+use std::ops::Range;
+
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::automaton::Automaton;
@@ -23,8 +25,32 @@ const RARE: usize = 3;
 /// Whether tokens are made of this byte: `A-Z a-z 0-9 _ - . / +`.
 #[inline]
 pub(super) fn is_token_byte(byte: u8) -> bool {
-    // '-' to '9' are `-./0123456789`.
-    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'-'..=b'9' | b'+' | b'_')
+    TOKEN_BYTES
+        .checked_shr(u32::from(byte))
+        .is_some_and(|bits| bits & 1 == 1)
+}
+
+/// A bit for each token byte: one byte after the other, shifting is the fastest.
+const TOKEN_BYTES: u128 = {
+    let mut bits = 0;
+    let mut rest: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+";
+    while let [byte, after @ ..] = rest {
+        bits |= 1 << *byte;
+        rest = after;
+    }
+    bits
+};
+
+/// Whether all of `block` are token bytes; arithmetic instead of look-ups, which the compiler turns into SIMD.
+#[inline]
+fn is_token_block(block: &[u8]) -> bool {
+    let all = block.iter().fold(1, |all, byte| {
+        let letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 26);
+        // '-' to '9' are `-./0123456789`.
+        let mark = u8::from(byte.wrapping_sub(b'-') < 13);
+        all & (letter | mark | u8::from(*byte == b'+') | u8::from(*byte == b'_'))
+    });
+    all == 1
 }
 
 /// What a search for the next candidate came to.
@@ -49,25 +75,45 @@ pub(super) struct Prefilter {
 }
 
 /// Which buckets' matches can have a byte first, second and third.
-struct FirstBytes(Box<[[u64; 256]; 3]>);
+struct FirstBytes {
+    first: Box<[u64; 256]>,
+    second: Box<[u64; 256]>,
+    third: Box<[u64; 256]>,
+}
 
 impl FirstBytes {
-    #[inline]
-    fn of(&self, place: usize, byte: u8) -> u64 {
-        self.0
-            .get(place)
-            .and_then(|table| table.get(usize::from(byte)))
-            .copied()
-            .unwrap_or(0)
+    fn none() -> Self {
+        let table = || Box::new([0; 256]);
+        Self {
+            first: table(),
+            second: table(),
+            third: table(),
+        }
     }
 
-    fn set(&mut self, place: usize, byte: u8, bucket: u64) {
-        if let Some(entry) = self
-            .0
-            .get_mut(place)
-            .and_then(|table| table.get_mut(usize::from(byte)))
-        {
-            *entry |= bucket;
+    fn add(&mut self, bytes: &[Vec<u8>; 3], bucket: u64) {
+        let tables = [&mut self.first, &mut self.second, &mut self.third];
+        for (table, bytes) in tables.into_iter().zip(bytes) {
+            for byte in bytes {
+                if let Some(entry) = table.get_mut(usize::from(*byte)) {
+                    *entry |= bucket;
+                }
+            }
+        }
+    }
+
+    /// The buckets whose matches can begin like `text`, as far as three bytes say, or fewer if there are fewer.
+    #[inline]
+    fn of(&self, text: &[u8]) -> u64 {
+        let look =
+            |table: &[u64; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(0);
+        match text {
+            [] => 0,
+            [one] => look(&self.first, *one),
+            [one, two] => look(&self.first, *one) & look(&self.second, *two),
+            [one, two, three, ..] => {
+                look(&self.first, *one) & look(&self.second, *two) & look(&self.third, *three)
+            }
         }
     }
 }
@@ -75,7 +121,7 @@ impl FirstBytes {
 impl Prefilter {
     pub(super) fn new() -> Self {
         Self {
-            in_runs: FirstBytes(Box::new([[0; 256]; 3])),
+            in_runs: FirstBytes::none(),
             everywhere: Vec::new(),
             search: None,
             buckets: vec![Vec::new(); BUCKETS],
@@ -93,11 +139,7 @@ impl Prefilter {
         let first = automaton.first_bytes();
         let choices: usize = first.iter().map(Vec::len).product();
         if automaton.begins_with_run() && choices * SELECTIVITY <= 64 * 64 * 64 {
-            for (place, bytes) in first.iter().enumerate() {
-                for byte in bytes {
-                    self.in_runs.set(place, *byte, bucket);
-                }
-            }
+            self.in_runs.add(&first, bucket);
         } else {
             let beginnings = automaton.beginnings();
             if beginnings.iter().any(|text| text.len() < RARE) {
@@ -141,25 +183,38 @@ impl Prefilter {
         Ok(())
     }
 
-    /// The `nth` rule of those in `buckets`, in a fixed order.
-    pub(super) fn rule(&self, buckets: u64, nth: usize) -> Option<RuleIndex> {
-        self.buckets
-            .iter()
-            .enumerate()
-            .filter(|(number, _)| buckets >> number & 1 == 1)
-            .flat_map(|(_, rules)| rules)
-            .nth(nth)
-            .copied()
+    /// The rules in the first of `buckets`, and the buckets after it.
+    pub(super) fn rules(&self, buckets: u64) -> (&[RuleIndex], u64) {
+        let first = usize::try_from(buckets.trailing_zeros()).ok();
+        let rules = first.and_then(|number| self.buckets.get(number));
+        (
+            rules.map_or(&[], Vec::as_slice),
+            buckets & buckets.wrapping_sub(1),
+        )
     }
 
-    /// The next candidate that begins with a run, at or after `from`; `whole` when no bytes follow `text`.
-    pub(super) fn next_in_run(&self, text: &[u8], from: usize, whole: bool) -> Found {
+    /// The next candidate that begins with a run, at or after `from`; `whole` when no bytes follow `text`. `known` is
+    /// where runs are known to begin, for the next call.
+    pub(super) fn next_in_run(
+        &self,
+        text: &[u8],
+        from: usize,
+        whole: bool,
+        known: &mut Range<usize>,
+    ) -> Found {
         let mut from = from;
-        while let Some(stretch) = next_run(text, from) {
-            if let Some(found) = self.in_stretch(text, stretch.start, stretch.end + 1 - RUN) {
-                return found;
+        loop {
+            if known.contains(&from) {
+                if let Some(found) = self.in_stretch(text, from, known.end) {
+                    return found;
+                }
+                from = known.end;
             }
-            from = stretch.end + 1 - RUN;
+            let Some(stretch) = next_run(text, from) else {
+                break;
+            };
+            from = stretch.start;
+            *known = stretch.start..stretch.end + 1 - RUN;
         }
         if whole {
             return Found::NoneBefore(text.len());
@@ -173,23 +228,11 @@ impl Prefilter {
             .windows(3)
             .enumerate()
             .find_map(|(nth, window)| {
-                let buckets = self.buckets_at(window);
+                let buckets = self.in_runs.of(window);
                 (buckets != 0).then_some(Found::Candidate {
                     at: start + nth,
                     buckets,
                 })
-            })
-    }
-
-    /// Which rules could match at the beginning of `window`, as far as its first three bytes say.
-    #[inline]
-    fn buckets_at(&self, window: &[u8]) -> u64 {
-        window
-            .iter()
-            .take(3)
-            .enumerate()
-            .fold(u64::MAX, |all, (place, byte)| {
-                all & self.in_runs.of(place, *byte)
             })
     }
 
@@ -206,7 +249,7 @@ impl Prefilter {
         (text.len() - run..text.len())
             .find(|at| {
                 text.get(*at..)
-                    .is_some_and(|rest| self.buckets_at(rest) != 0)
+                    .is_some_and(|rest| self.in_runs.of(rest) != 0)
             })
             .unwrap_or(text.len())
     }
@@ -251,7 +294,7 @@ impl Prefilter {
 }
 
 /// The next run of at least [`RUN`] token bytes at or after `from`, or as much of it as makes a stretch.
-fn next_run(text: &[u8], from: usize) -> Option<std::ops::Range<usize>> {
+fn next_run(text: &[u8], from: usize) -> Option<Range<usize>> {
     let mut at = from;
     loop {
         let window = text.get(at..at + RUN)?;
@@ -266,11 +309,7 @@ fn run_end(text: &[u8], from: usize, limit: usize) -> usize {
     let rest = text.get(from..limit.min(text.len())).unwrap_or_default();
     let blocks = rest
         .chunks_exact(BLOCK)
-        .take_while(|block| {
-            block
-                .iter()
-                .fold(true, |all, byte| all & is_token_byte(*byte))
-        })
+        .take_while(|block| is_token_block(block))
         .count();
     let tail = rest.get(blocks * BLOCK..).unwrap_or_default();
     from + blocks * BLOCK + tail.iter().take_while(|byte| is_token_byte(**byte)).count()
@@ -285,11 +324,12 @@ mod tests {
         for byte in 0..=u8::MAX {
             let listed = byte.is_ascii_alphanumeric() || b"_-./+".contains(&byte);
             assert_eq!(is_token_byte(byte), listed, "{byte:#x}");
+            assert_eq!(is_token_block(&[b'a', byte]), listed, "{byte:#x}");
         }
     }
 
     #[track_caller]
-    fn check_run(text: &str, from: usize, expected: Option<std::ops::Range<usize>>) {
+    fn check_run(text: &str, from: usize, expected: Option<Range<usize>>) {
         assert_eq!(next_run(text.as_bytes(), from), expected, "{text}");
     }
 

@@ -387,14 +387,16 @@ impl Open {
     /// Starts the next rule's automaton; false when there is none left.
     fn next_rule(&mut self, pass: &Pass<'_>, before: Option<u8>, credit: u32) -> bool {
         let before = left_of(pass.text, self.start, before);
-        while let Some(index) = pass.settings.rules.prefilter.rule(self.buckets, self.nth) {
+        while self.buckets != 0 {
+            let (rules, after) = pass.settings.rules.prefilter.rules(self.buckets);
+            let Some(index) = rules.get(self.nth).copied() else {
+                self.buckets = after;
+                self.nth = 0;
+                continue;
+            };
             self.nth += 1;
-            let state = pass
-                .settings
-                .rules
-                .rule(index)
-                .and_then(|rule| rule.automaton().start(before));
-            if let Some(state) = state {
+            let rule = pass.settings.rules.rule(index);
+            if let Some(state) = rule.and_then(|rule| rule.automaton().start(before)) {
                 let allowance = credit.max(STEPS_LEAST);
                 self.thread = Some(Thread {
                     rule: index,
@@ -548,13 +550,15 @@ impl Endless {
 #[derive(Default)]
 struct Search {
     in_run: Option<Found>,
+    runs: Range<usize>,
     everywhere: Option<Found>,
 }
 
 impl Search {
     fn next(&mut self, prefilter: &Prefilter, text: &[u8], from: usize, whole: bool) -> Found {
+        let runs = &mut self.runs;
         let in_run = kept(&mut self.in_run, from, || {
-            prefilter.next_in_run(text, from, whole)
+            prefilter.next_in_run(text, from, whole, runs)
         });
         let everywhere = kept(&mut self.everywhere, from, || {
             prefilter.next_everywhere(text, from, whole)
