@@ -282,3 +282,108 @@ fn weakened(config: &Config) -> Vec<String> {
     }));
     texts
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn checked(config: Option<&str>, list: &str) -> (u8, String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("egret.yaml");
+        fs::write(&file, config.unwrap_or_default()).unwrap();
+        fs::write(folder.path().join("list.yaml"), list).unwrap();
+        let args = Args {
+            config: config.map(|_| file),
+        };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = run(&args, &mut out, &mut err).unwrap();
+        let text = |bytes| {
+            String::from_utf8(bytes)
+                .unwrap()
+                .replace(&format!("{}/", folder.path().display()), "")
+        };
+        (code, text(out), text(err))
+    }
+
+    const CONFIG: &str = "\
+allowlists: [list.yaml]
+workloads:
+  - {name: w, match: {networks: [10.0.0.0/8]}, allow: [list]}
+";
+
+    #[test]
+    fn the_embedded_configuration_is_good() {
+        let (code, out, err) = checked(None, "");
+        assert_eq!(code, GOOD, "{err}");
+        assert!(out.contains("\ngithub: "), "{out}");
+        assert!(out.lines().last().unwrap().starts_with("good: "), "{out}");
+    }
+
+    #[test]
+    fn an_example_that_fails_says_where_and_why() {
+        let list = "\
+name: list
+rules: [{host: example.com, paths: [/a]}]
+examples:
+  - {allow: \"GET https://example.com/a\"}
+  - {allow: \"GET https://example.com/b\"}
+  - {deny: \"GET https://example.com/a\"}
+";
+        let (code, out, err) = checked(Some(CONFIG), list);
+        assert_eq!(code, WRONG);
+        assert!(
+            out.contains("list: 1 rule, 0 deny rules, 2 of 3 examples failed\n"),
+            "{out}"
+        );
+        assert!(
+            err.contains("list.yaml:5:5: example: GET https://example.com/b should pass, but is refused: path.not_listed; "),
+            "{err}"
+        );
+        let expected = "list.yaml:6:5: example: GET https://example.com/a should be refused, but is allowed by list/1 at list.yaml:2:9\n";
+        assert!(err.contains(expected), "{err}");
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_taken() {
+        let (code, out, err) = checked(Some("proxy: {listn: x}\n"), "");
+        assert_eq!((code, out.as_str()), (UNREADABLE, ""));
+        assert_eq!(
+            err,
+            "egret.yaml:1:9: proxy.listn: unknown key; did you mean `listen`?\n"
+        );
+    }
+
+    #[test]
+    fn settings_that_do_nothing_or_take_protection_away() {
+        let config = "\
+allowlists: [list.yaml]
+workloads:
+  - {name: first, match: {networks: [10.0.0.0/8]}, allow: []}
+  - {name: second, match: {networks: [10.1.0.0/16]}, allow: [], mode: observe}
+addresses: {permit: [{host: wiki.corp.test, networks: [10.0.0.0/8]}]}
+redaction: {surfaces: {body: off, url: alert}}
+audit: {on_failure: continue}
+";
+        let (code, out, err) = checked(Some(config), "name: list\nrules: [{host: example.com}]\n");
+        assert_eq!(code, GOOD);
+        let expected = [
+            "list.yaml:1:7: no workload allows the list list",
+            "workload second is never asked: first stands before it and matches all of its clients",
+            "addresses.permit: no allowlist has a rule for the host wiki.corp.test",
+            "redaction.surfaces.body: off: secrets go out there",
+            "redaction.surfaces.url: alert: secrets go out there",
+            "audit.on_failure: continue: exchanges pass unrecorded while the trail can't be written",
+            "workload second observes: what its policy denies is let pass",
+        ];
+        assert_eq!(
+            err.lines().collect::<Vec<_>>(),
+            expected.map(|text| format!("warning: {text}"))
+        );
+        assert!(
+            out.ends_with("good: 1 allowlist, 2 workloads, 7 warnings\n"),
+            "{out}"
+        );
+    }
+}

@@ -344,3 +344,183 @@ fn places(kind: &redact::Rule) -> String {
         places.join(", ")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const CONFIG: &str = "\
+allowlists: [lists.yaml]
+workloads:
+  - {name: strict, match: {networks: [10.0.0.0/8]}, allow: [lists]}
+  - {name: watched, match: {networks: [192.0.2.0/24]}, allow: [lists], mode: observe}
+";
+    const LIST: &str = "\
+name: lists
+rules:
+  - host: api.github.com
+    methods: [GET]
+    paths: [/repos/**]
+  - host: pinned.example.com
+    treatment: tunnel
+deny:
+  - host: gist.github.com
+";
+    /// No token of anybody's, but of a token's form.
+    const TOKEN: &str = concat!("ghp_", "x7Qm2LkV9tRz4WbN8sYc1PjH6fDg3aKe5uT0");
+
+    fn explained(arguments: &[&str]) -> (u8, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("egret.yaml");
+        fs::write(&file, CONFIG).unwrap();
+        fs::write(folder.path().join("lists.yaml"), LIST).unwrap();
+        let args = arguments_of(arguments, file);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = run(&args, &mut out, &mut err).unwrap();
+        assert_eq!(String::from_utf8(err).unwrap(), "");
+        (
+            code,
+            String::from_utf8(out)
+                .unwrap()
+                .replace(&format!("{}/", folder.path().display()), ""),
+        )
+    }
+
+    fn arguments_of(arguments: &[&str], config: PathBuf) -> Args {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            args: Args,
+        }
+        let command: Command =
+            clap::Parser::parse_from(std::iter::once(&"explain").chain(arguments));
+        Args {
+            config: Some(config),
+            ..command.args
+        }
+    }
+
+    #[track_caller]
+    fn check(arguments: &[&str], code: u8, lines: &[&str]) {
+        let (given, text) = explained(arguments);
+        assert_eq!(given, code, "{text}");
+        for line in lines {
+            assert!(
+                text.lines().any(|given| given == *line),
+                "no line {line:?} in\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_allowed() {
+        check(
+            &["--workload", "strict", "https://api.github.com/repos/a/b"],
+            ALLOWED,
+            &[
+                "workload   strict, mode enforce",
+                "verdict    allowed",
+                "rule       lists/1 at lists.yaml:3:5",
+                "treatment  intercept: decided, redacted and recorded request by request",
+                "redaction  nothing to rewrite in path and query",
+            ],
+        );
+        check(
+            &["--workload", "strict", "pinned.example.com:443"],
+            ALLOWED,
+            &[
+                "treatment  tunnel: the name is checked, then bytes pass unread: no path, no redaction",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_denied_and_the_line_to_add() {
+        check(
+            &[
+                "--workload",
+                "strict",
+                "--method",
+                "POST",
+                "https://api.github.com/repos/a/b",
+            ],
+            DENIED,
+            &[
+                "verdict    denied: method.not_listed (403)",
+                "remedy     add under rules: of allowlist lists (its nearest rule is lists/1 at lists.yaml:3:5): - {host: \
+                 api.github.com, methods: [POST], paths: [\"/repos/a/b\"]}",
+            ],
+        );
+        check(
+            &["--workload", "strict", "https://gist.github.com/x"],
+            DENIED,
+            &[
+                "verdict    denied: host.denied (403)",
+                "rule       lists/deny/1 at lists.yaml:9:5",
+            ],
+        );
+        check(
+            &["--workload", "strict", "example.com:443"],
+            DENIED,
+            &["verdict    denied: host.not_listed (403)"],
+        );
+        check(
+            &[
+                "--workload",
+                "strict",
+                "https://api.github.com/repos/../user",
+            ],
+            DENIED,
+            &[
+                "verdict    denied: request.ambiguous (400)",
+                "why        the path has a dot segment",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_only_observed() {
+        check(
+            &["--workload", "watched", "https://example.com/"],
+            ALLOWED,
+            &[
+                "verdict    allowed, because the workload observes; enforced it would be host.not_listed",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_secret_in_the_url_is_named_and_not_shown() {
+        let url = format!("https://api.github.com/repos/{TOKEN}?a=b&token={TOKEN}");
+        check(
+            &["--workload", "strict", &url],
+            ALLOWED,
+            &[
+                "redaction  github-pat in the path: rewritten",
+                "redaction  github-pat in the query: rewritten",
+            ],
+        );
+        assert!(!explained(&["--workload", "strict", &url]).1.contains(TOKEN));
+    }
+
+    #[test]
+    fn a_workload_must_be_named_when_there_are_several() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("egret.yaml");
+        fs::write(&file, CONFIG).unwrap();
+        fs::write(folder.path().join("lists.yaml"), LIST).unwrap();
+        let fails = |arguments: &[&str]| {
+            let args = arguments_of(arguments, file.clone());
+            run(&args, &mut Vec::new(), &mut Vec::new())
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(fails(&["https://a.test/"]).contains("name one of strict, watched"));
+        assert!(
+            fails(&["--workload", "x", "https://a.test/"]).contains("there are strict, watched")
+        );
+        assert!(fails(&["a.test"]).contains("not a request"));
+    }
+}

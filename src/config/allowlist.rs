@@ -57,10 +57,10 @@ impl LoadedList {
                 column: *column,
             }),
             key: "name".to_owned(),
-            problem: Problem::RepeatedName {
+            problem: Box::new(Problem::RepeatedName {
                 name: self.list.name().to_string(),
                 first: format!("{}:{}", first.source.file, first.source.line),
-            },
+            }),
         }
     }
 }
@@ -70,7 +70,7 @@ impl LoadedList {
 pub(super) struct Text<'a> {
     /// How the file is named in messages.
     pub(super) file: &'a Arc<str>,
-    pub(super) text: &'a str,
+    pub(super) yaml: &'a str,
     pub(super) shipped: bool,
 }
 
@@ -103,10 +103,10 @@ pub(super) fn read(
 ) -> Option<LoadedList> {
     let Text {
         file,
-        text,
+        yaml,
         shipped,
     } = *text;
-    let node = errors.keep(document::parse(file, text))?;
+    let node = errors.keep(document::parse(file, yaml))?;
     let table = Field::root(file, &node).table(LIST, errors);
     let name = table.require(
         "name",

@@ -70,7 +70,7 @@ pub(super) fn parse(file: &Arc<str>, text: &str) -> Result<Node, ConfigError> {
             file: Arc::clone(file),
             position: error.location().map(position),
             key: String::new(),
-            problem: problem(error),
+            problem: Box::new(problem(error)),
         }
     })
 }
@@ -103,18 +103,28 @@ fn options() -> serde_saphyr::Options {
 
 fn problem(error: &serde_saphyr::Error) -> Problem {
     use serde_saphyr::Error;
-    match error {
-        Error::AliasError { error, .. } => problem(error),
+    if let Error::AliasError { error, .. } = error {
+        return problem(error);
+    }
+    let several = matches!(
+        error,
         Error::MultipleDocuments { .. }
-        | Error::Budget {
-            breach: BudgetBreach::Documents { .. },
-            ..
-        } => Problem::SeveralDocuments,
+            | Error::Budget {
+                breach: BudgetBreach::Documents { .. },
+                ..
+            }
+    );
+    let bound = matches!(
+        error,
         Error::Budget { .. }
-        | Error::AliasReplayLimitExceeded { .. }
-        | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. } => Problem::TooComplex,
-        other => Problem::NotYaml(reason(other)),
+            | Error::AliasReplayLimitExceeded { .. }
+            | Error::AliasExpansionLimitExceeded { .. }
+            | Error::AliasReplayStackDepthExceeded { .. }
+    );
+    match (several, bound) {
+        (true, _) => Problem::SeveralDocuments,
+        (false, true) => Problem::TooComplex,
+        (false, false) => Problem::NotYaml(reason(error)),
     }
 }
 
@@ -250,8 +260,11 @@ mod tests {
         assert!(parse(&Arc::from("f.yaml"), &deep).is_err());
         let long = "- x\n".repeat(MAX_NODES + 1);
         assert_eq!(
-            parse(&Arc::from("f.yaml"), &long).unwrap_err().problem,
-            Problem::TooComplex
+            parse(&Arc::from("f.yaml"), &long)
+                .unwrap_err()
+                .problem
+                .as_ref(),
+            &Problem::TooComplex
         );
         let laughs = (1..12).fold(
             "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned(),
@@ -263,8 +276,11 @@ mod tests {
             },
         );
         assert_eq!(
-            parse(&Arc::from("f.yaml"), &laughs).unwrap_err().problem,
-            Problem::TooComplex
+            parse(&Arc::from("f.yaml"), &laughs)
+                .unwrap_err()
+                .problem
+                .as_ref(),
+            &Problem::TooComplex
         );
     }
 

@@ -30,7 +30,7 @@ pub struct ConfigError {
     /// The key's path, such as `workloads[0].match.networks[1]`; empty when the file as a whole is meant.
     pub key: String,
     /// What is wrong, and what would be right.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
 }
 
 impl fmt::Display for ConfigError {
@@ -174,7 +174,7 @@ pub enum Problem {
     #[error("nested too deeply, or too many values; no configuration needs that much")]
     TooComplex,
     /// A key that Egret doesn't know.
-    #[error("unknown key; {}", one_of_known(.closest, .known, "key"))]
+    #[error("unknown key; {}", one_of_known(*.closest, .known, "key"))]
     UnknownKey {
         /// The key nearest in spelling.
         closest: Option<&'static str>,
@@ -214,7 +214,7 @@ pub enum Problem {
         example: &'static str,
     },
     /// A text outside a closed set.
-    #[error("{found:?} is not one of its values; {}", one_of_known(.closest, .choices, "value"))]
+    #[error("{found:?} is not one of its values; {}", one_of_known(*.closest, .choices, "value"))]
     NotOneOf {
         /// The text found.
         found: String,
@@ -270,7 +270,7 @@ pub enum Problem {
         first: String,
     },
     /// A name of an allowlist or of a kind of secret that doesn't exist.
-    #[error("no {kind} has the name {found:?}; {}", suggestion(.closest, .known))]
+    #[error("no {kind} has the name {found:?}; {}", suggestion(.closest.as_deref(), .known))]
     UnknownName {
         /// `allowlist` or `kind of secret`.
         kind: &'static str,
@@ -360,7 +360,7 @@ pub enum FileProblem {
 }
 
 /// "did you mean `x`?" or the whole set.
-fn one_of_known(closest: &Option<&'static str>, all: &[&'static str], what: &str) -> String {
+fn one_of_known(closest: Option<&'static str>, all: &[&'static str], what: &str) -> String {
     match (closest, all) {
         (Some(closest), _) => format!("did you mean `{closest}`?"),
         (None, [only]) => format!("the only {what} here is `{only}`"),
@@ -368,8 +368,8 @@ fn one_of_known(closest: &Option<&'static str>, all: &[&'static str], what: &str
     }
 }
 
-fn suggestion(closest: &Option<String>, known: &str) -> String {
-    closest.as_ref().map_or_else(
+fn suggestion(closest: Option<&str>, known: &str) -> String {
+    closest.map_or_else(
         || known.to_owned(),
         |closest| format!("did you mean `{closest}`?"),
     )

@@ -51,7 +51,7 @@ impl<'a> Field<'a> {
             file: Arc::clone(self.file),
             position: Some(self.node.position),
             key: self.key.clone(),
-            problem,
+            problem: Box::new(problem),
         }
     }
 

@@ -82,31 +82,31 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Client connections open at once; a further one is closed at once and counted as limit.connections.
+    /// Client connections open at once; a further one is closed at once and counted as `limit.connections`.
     connections: Count = 10_000, 1 => 1_000_000;
-    /// Open connections of one client address; a further one is closed at once and counted as limit.connections.
+    /// Open connections of one client address; a further one is closed at once and counted as `limit.connections`.
     connections_per_client: Count = 1_000, 1 => 1_000_000;
-    /// Exchanges and tunnels under way at once; a further one gets 503 limit.exchanges.
+    /// Exchanges and tunnels under way at once; a further one gets 503 `limit.exchanges`.
     exchanges: Count = 20_000, 1 => 1_000_000;
-    /// Bytes of one message head; a longer request gets 431 limit.head_size.
+    /// Bytes of one message head; a longer request gets 431 `limit.head_size`.
     head_bytes: Bytes = 64 * KIB, KIB => 1_024 * KIB;
-    /// Fields of one message head; a request with more gets 431 limit.head_fields.
+    /// Fields of one message head; a request with more gets 431 `limit.head_fields`.
     head_fields: Count = 128, 8 => 1_024;
-    /// Time for a request head to arrive whole; a slower one gets 408 limit.head_timeout.
+    /// Time for a request head to arrive whole; a slower one gets 408 `limit.head_timeout`.
     head_timeout: Time = 10 * SECOND, 100 => 10 * MINUTE;
-    /// Time for a ClientHello to arrive whole after CONNECT; a slower tunnel is closed with limit.client_hello_timeout.
+    /// Time for a `ClientHello` to arrive whole after CONNECT; a slower tunnel is closed with `limit.client_hello_timeout`.
     client_hello_timeout: Time = 10 * SECOND, 100 => 10 * MINUTE;
-    /// Bytes of one request body, streamed and never held whole; a longer one is cut off with 413 limit.body_size.
+    /// Bytes of one request body, streamed and never held whole; a longer one is cut off with 413 `limit.body_size`.
     body_bytes: Bytes = 64 * GIB, KIB => 1_048_576 * GIB;
-    /// Silence in both directions of an exchange or between two exchanges; a connection silent for longer is closed with limit.idle.
+    /// Silence in both directions of an exchange or between two exchanges; a connection silent for longer is closed with `limit.idle`.
     idle_timeout: Time = 5 * MINUTE, SECOND => 24 * HOUR;
-    /// Silence in both directions of a tunnel or a WebSocket; one silent for longer is closed with limit.idle.
+    /// Silence in both directions of a tunnel or a WebSocket; one silent for longer is closed with `limit.idle`.
     tunnel_idle_timeout: Time = HOUR, SECOND => 168 * HOUR;
-    /// Time to connect to an origin, its TLS handshake included; a slower one gets 504 upstream.connect_timeout.
+    /// Time to connect to an origin, its TLS handshake included; a slower one gets 504 `upstream.connect_timeout`.
     connect_timeout: Time = 10 * SECOND, 100 => 5 * MINUTE;
-    /// Time from the request's last byte to the response head; a slower origin gets 504 upstream.response_timeout.
+    /// Time from the request's last byte to the response head; a slower origin gets 504 `upstream.response_timeout`.
     response_timeout: Time = 5 * MINUTE, 100 => 24 * HOUR;
-    /// Time to look up a name; a slower answer gets 504 upstream.resolve_timeout.
+    /// Time to look up a name; a slower answer gets 504 `upstream.resolve_timeout`.
     dns_timeout: Time = 5 * SECOND, 100 => MINUTE;
     /// Names in the DNS cache; at the limit the least recently used is dropped.
     dns_cache_entries: Count = 4_096, 1 => 1_000_000;

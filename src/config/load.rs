@@ -81,7 +81,7 @@ fn whole_file(name: &Arc<str>, problem: FileProblem) -> ConfigError {
         file: Arc::clone(name),
         position: None,
         key: String::new(),
-        problem: Problem::Unusable(problem),
+        problem: Box::new(Problem::Unusable(problem)),
     }
 }
 
@@ -152,7 +152,7 @@ fn configuration(
     // Nothing is made before all is known to be right.
     let rules = reading.errors.give(parts.rules)?;
     let key = fingerprint_key(&table, &state_dir, state)?;
-    let redactor = Arc::new(Redactor::new(rules, parts.replacement, key));
+    let redactor = Arc::new(Redactor::new(Arc::clone(&rules), parts.replacement, key));
     Ok(Config {
         proxy_listen,
         admin_listen,
@@ -163,6 +163,7 @@ fn configuration(
         dns,
         upstream_roots,
         redaction: Redaction {
+            rules,
             redactor,
             audiences: parts.audiences,
             surfaces: parts.surfaces,
@@ -204,7 +205,7 @@ fn allowlists(
         for (file, text) in shipped::ALLOWLISTS {
             let text = Text {
                 file: &Arc::from(*file),
-                text,
+                yaml: text,
                 shipped: true,
             };
             lists.extend(allowlist::read(&text, rules, &mut reading.errors));
@@ -227,7 +228,7 @@ fn allowlists(
             let file = Arc::from(path.display().to_string());
             let text = Text {
                 file: &file,
-                text: &text,
+                yaml: &text,
                 shipped: false,
             };
             lists.extend(allowlist::read(&text, rules, &mut reading.errors));

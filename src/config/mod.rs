@@ -1,7 +1,7 @@
 //! The configuration: YAML files to domain types, whole or not at all.
 //!
-//! This is the only folder that reads configuration files. A document becomes a tree that knows its places ([`document`]), the tree is read
-//! key by key with every error noted ([`field`]), and only a configuration without errors is given out.
+//! This is the only folder that reads configuration files. A document becomes a tree that knows its places (`document`), the tree is read
+//! key by key with every error noted (`field`), and only a configuration without errors is given out.
 //!
 //! Relative paths: files that the configuration names to be read (`allowlists`, `upstream.roots`, `redaction.rules`) are relative
 //! to the configuration file's folder; `ca.certificate` and `ca.key` to `state_dir`; `state_dir` and `audit.path` to the working directory.
@@ -39,7 +39,7 @@ pub use shipped::{ALLOWLISTS, DEFAULT};
 
 use crate::identity::Workloads;
 use crate::policy::{AddressRules, Exception};
-use crate::redact::Redactor;
+use crate::redact::{Redactor, Rules};
 
 /// A whole configuration, checked.
 #[derive(Debug)]
@@ -103,7 +103,9 @@ pub struct Dns {
 /// Redaction of what goes out.
 #[derive(Debug, Clone)]
 pub struct Redaction {
-    /// Finds and rewrites secrets.
+    /// The kinds of secret.
+    pub rules: Arc<Rules>,
+    /// Finds and rewrites them.
     pub redactor: Arc<Redactor>,
     /// Where each kind of secret may go.
     pub audiences: Audiences,

@@ -220,7 +220,7 @@ fn rules_error(error: &RuleError, packs: &[Pack], field: &Field<'_>) -> ConfigEr
         file: Arc::from(origin.as_str()),
         position: before.map(end_of),
         key: String::new(),
-        problem: Problem::Rules(source.message().to_owned()),
+        problem: Box::new(Problem::Rules(source.message().to_owned())),
     }
 }
 

@@ -141,9 +141,9 @@ mod tests {
         let made = kept_key(&state).unwrap();
         assert_eq!(kept_key(&state).unwrap(), made);
         assert_ne!(random_key().unwrap(), made);
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&state), 0o700);
-        assert_eq!(mode(&state.join("fingerprint.key")), 0o600);
+        let permissions = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(permissions(&state), 0o700);
+        assert_eq!(permissions(&state.join("fingerprint.key")), 0o600);
         assert_eq!(fs::read_dir(&state).unwrap().count(), 1);
     }
 

@@ -563,7 +563,9 @@ fn without_workloads_this_machine_may_and_with_an_empty_list_nobody() {
         .identify(peer.parse().unwrap(), None)
     {
         Identified::Workload(workload) => workload.name.to_string(),
-        other => format!("{other:?}"),
+        other @ (Identified::CredentialRequired
+        | Identified::CredentialWrong
+        | Identified::Unknown) => format!("{other:?}"),
     };
     let default = load_text("").unwrap();
     assert_eq!(who(&default, "127.0.0.1"), "default");

@@ -177,7 +177,9 @@ mod tests {
             workloads().identify(peer.parse().unwrap(), authorization.map(str::as_bytes));
         let name = match identified {
             Identified::Workload(workload) => workload.name.to_string(),
-            other => format!("{other:?}"),
+            other @ (Identified::CredentialRequired
+            | Identified::CredentialWrong
+            | Identified::Unknown) => format!("{other:?}"),
         };
         assert_eq!(name, expected, "{peer} {authorization:?}");
     }
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_covers(first: Workload, second: Workload, expected: bool) {
+    fn check_covers(first: &Workload, second: &Workload, expected: bool) {
         assert_eq!(first.clients().covers(second.clients()), expected);
     }
 
@@ -246,11 +248,11 @@ mod tests {
                 Some("token"),
             )
         };
-        check_covers(any(), wide(), true);
-        check_covers(wide(), narrow(), true);
-        check_covers(wide(), any(), false);
-        check_covers(narrow(), wide(), false);
-        check_covers(narrow(), narrow(), false);
+        check_covers(&any(), &wide(), true);
+        check_covers(&wide(), &narrow(), true);
+        check_covers(&wide(), &any(), false);
+        check_covers(&narrow(), &wide(), false);
+        check_covers(&narrow(), &narrow(), false);
     }
 
     #[test]
