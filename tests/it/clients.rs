@@ -57,7 +57,7 @@ async fn python_aiohttp() {
 
 #[tokio::test]
 async fn node_axios() {
-    check("axios", Shows::Status, |url| {
+    check("axios", Shows::Code, |url| {
         node("node", "axios_get.mjs", url)
     })
     .await;

@@ -340,7 +340,8 @@ async fn redact(text: &str) -> Output {
     command.stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
-    input.write_all(text.as_bytes()).await.unwrap();
+    // A program that reads nothing is judged by what it says.
+    input.write_all(text.as_bytes()).await.ok();
     drop(input);
     within("egret redact", child.wait_with_output())
         .await

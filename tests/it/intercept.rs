@@ -376,7 +376,9 @@ async fn trailers_compression_redirects_and_statuses_pass() {
     let play = open().await;
     let mut client = H2::over(play.intercepted("origin.test", &["h2"]).await).await;
     let base = format!("https://{}", play.secure("origin.test"));
-    assert_eq!(client.get(&format!("{base}/trailers")).await.text(), "body");
+    let reply = client.get(&format!("{base}/trailers")).await;
+    assert_eq!(reply.text(), "body");
+    assert_eq!(reply.trailers, [("x-checksum".to_owned(), "42".to_owned())]);
     let gzip = client.get(&format!("{base}/gzip")).await;
     assert_eq!(gzip.header("content-encoding"), Some("gzip"));
     assert!(gzip.body.starts_with(&[0x1f, 0x8b]));
@@ -448,5 +450,51 @@ async fn an_origin_of_http_2_and_one_of_http_1_get_the_version_they_speak() {
         assert_eq!(seen.version, version, "{seen:?}");
         let named = [Some(seen.authority.as_str()), seen.header("host")];
         assert!(named.contains(&Some(target.as_str())), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_trailers_of_a_request_pass() {
+    let play = open().await;
+    let mut wire = play.intercepted("origin.test", &["http/1.1"]).await;
+    let host = play.secure("origin.test");
+    wire.send(format!(
+        "POST /echo HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
+         4\r\nbody\r\n0\r\nX-Sum: 7\r\n\r\n"
+    ))
+    .await;
+    wire.reply().await.assert_passed(200);
+    let seen = play.origin.only_request().await;
+    assert_eq!(seen.text(), "body");
+    assert_eq!(seen.trailers.unwrap()["x-sum"], "7");
+}
+
+/// What real clients send: Python's `http.client` speaks HTTP/1.0 without `Host`, Node asks for `Connection: close`.
+#[tokio::test]
+async fn a_connect_in_any_dialect_opens_a_tunnel() {
+    let play = open().await;
+    let target = play.secure("origin.test");
+    let node = "connection: close\r\nproxy-connection: keep-alive\r\n";
+    let heads = [
+        format!("CONNECT {target} HTTP/1.0\r\n\r\n"),
+        format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n{node}\r\n"),
+    ];
+    for head in heads {
+        let mut wire = Wire::dial(play.proxy()).await;
+        wire.send(&head).await;
+        let reply = wire.reply_to("CONNECT").await;
+        assert_eq!(reply.status, 200, "{head:?}: {reply:?}");
+        for framing in ["content-length", "transfer-encoding"] {
+            assert_eq!(reply.header(framing), None, "{reply:?}");
+        }
+        let mut wire = wire
+            .tls("origin.test", play.egret.roots(), &[])
+            .await
+            .unwrap();
+        let fields = format!("Host: {target}\r\n");
+        wire.ask("GET", "/", &fields, b"").await.assert_passed(200);
+        wire.ask("GET", "/again", &fields, b"")
+            .await
+            .assert_passed(200);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each test starts the built binary as a child process in front of an origin and a DNS server of its own, all on
 //! loopback and on ports that the system picks, so tests run side by side and need no network.
+//! The real clients of `clients.rs` are put in place by `tests/clients/install`.
 
 #[cfg(test)]
 mod addresses;

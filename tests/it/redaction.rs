@@ -332,3 +332,53 @@ async fn a_template_replaces_the_whole_secret() {
         "{seen:?}"
     );
 }
+
+#[tokio::test]
+async fn a_body_that_is_not_what_it_says_does_not_slip_through() {
+    let play = open().await;
+    let plain = json!({"key": token()}).to_string();
+    for encoding in ["gzip", "gzip, gzip", "x-unheard-of", "br"] {
+        let fields = format!("Content-Encoding: {encoding}\r\n");
+        let reply = post(&play, "/mislabelled", &fields, plain.as_bytes()).await;
+        let arrived = play.origin.requests();
+        let whole = arrived
+            .iter()
+            .any(|one| one.complete && one.body == plain.as_bytes());
+        assert!(!whole, "{encoding}: the secret arrived; {reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_in_a_trailer_does_not_slip_through() {
+    let play = open().await;
+    let mut wire = play.intercepted("origin.test", &["http/1.1"]).await;
+    let host = play.secure("origin.test");
+    wire.send(format!(
+        "POST /trailer HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\nTrailer: X-Note\r\n\r\n\
+         4\r\nbody\r\n0\r\nX-Note: {}\r\n\r\n",
+        token()
+    ))
+    .await;
+    wire.reply().await;
+    let arrived = format!("{:?}", play.origin.requests());
+    assert!(!arrived.contains(&secret()), "{arrived}");
+    play.egret.record_of("/trailer").await;
+    assert_kept_secret(&play).await;
+}
+
+#[tokio::test]
+async fn a_secret_in_an_encoded_query_does_not_slip_through() {
+    let play = open().await;
+    let encoded: String = token().bytes().map(percent).collect();
+    let path = format!("/encoded?note={encoded}");
+    play.secure_get("origin.test", &path).await;
+    for seen in play.origin.requests() {
+        assert!(!seen.target.contains(&encoded), "{}", seen.target);
+    }
+    let trail = std::fs::read_to_string(play.egret.audit()).unwrap();
+    assert!(!trail.contains(&encoded), "{trail}");
+}
+
+fn percent(byte: u8) -> String {
+    format!("%{byte:02X}")
+}

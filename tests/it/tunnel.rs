@@ -42,10 +42,9 @@ fn hello_of(config: std::sync::Arc<rustls::ClientConfig>, name: &str) -> Vec<u8>
     bytes
 }
 
-/// A client hello with an extension of the given number in place of one that servers ignore.
+/// A client hello in which an extension that any server can do without is renumbered to `encrypted_client_hello`.
 fn client_hello_with_ech(name: &str) -> Vec<u8> {
     const ENCRYPTED_CLIENT_HELLO: [u8; 2] = [0xfe, 0x0d];
-    // `signed_certificate_timestamp`-like slot: rustls always sends session_ticket's successor, psk_key_exchange_modes.
     const PSK_KEY_EXCHANGE_MODES: [u8; 6] = [0x00, 0x2d, 0x00, 0x02, 0x01, 0x01];
     let mut bytes = client_hello(name);
     let at = bytes

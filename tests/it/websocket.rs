@@ -2,6 +2,8 @@
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -105,6 +107,27 @@ async fn a_secret_in_a_message_leaves_unreadable() {
     let record = play.egret.record_of("/ws").await;
     assert_eq!(record["redactions"][0]["where"], "websocket", "{record}");
     assert!(!record.to_string().contains(&secret));
+}
+
+#[tokio::test]
+async fn a_secret_in_fragments_leaves_unreadable() {
+    let secret = ["u8jzPde0IgxLd6Gn", "cfBAepfJBd0Kh8oOOL8d"].concat();
+    let play = open().await;
+    let mut socket = secure_upgrade(&play, "/ws").await.unwrap();
+    let text = format!("ghp_{secret}");
+    let (first, second) = text.split_at(20);
+    let fragment = |part: &str, kind, last| {
+        let payload = part.as_bytes().to_vec();
+        Message::Frame(Frame::message(payload, OpCode::Data(kind), last))
+    };
+    socket
+        .send(fragment(first, Data::Text, false))
+        .await
+        .unwrap();
+    let back = echo(&mut socket, fragment(second, Data::Continue, true)).await;
+    let back = back.into_text().unwrap();
+    assert_eq!(back.len(), text.len());
+    assert!(!back.contains(&secret), "{back}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Request;
+use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -29,6 +29,8 @@ pub(crate) struct Reply {
     pub(crate) phrase: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// The fields after the body.
+    pub(crate) trailers: Vec<(String, String)>,
 }
 
 impl Reply {
@@ -223,11 +225,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
         let length = reply.header("content-length").map(|n| n.parse().unwrap());
         let chunked = reply.header("transfer-encoding") == Some("chunked");
-        reply.body = within("the reply's body", async {
+        (reply.body, reply.trailers) = within("the reply's body", async {
             match (chunked, length) {
                 (true, _) => self.chunks().await,
-                (false, Some(length)) => self.exactly(length).await,
-                (false, None) => self.rest().await,
+                (false, Some(length)) => (self.exactly(length).await, Vec::new()),
+                (false, None) => (self.rest().await, Vec::new()),
             }
         })
         .await;
@@ -244,15 +246,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         assert!(version.starts_with("HTTP/1."), "not a status line: {head}");
         let status = start.next().unwrap().parse().unwrap();
         let phrase = start.next().unwrap_or_default().to_owned();
-        let headers = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-            .collect();
+        let headers = lines.filter_map(field).collect();
         Reply {
             status,
             phrase,
             headers,
             body: Vec::new(),
+            trailers: Vec::new(),
         }
     }
 
@@ -307,7 +307,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         chunk
     }
 
-    async fn chunks(&mut self) -> Vec<u8> {
+    /// A chunked body to its end, and its trailers.
+    async fn chunks(&mut self) -> (Vec<u8>, Vec<(String, String)>) {
         let mut body = Vec::new();
         loop {
             let chunk = self.chunk().await;
@@ -316,9 +317,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             }
             body.extend(chunk);
         }
-        // Trailers, or the empty line that ends the body.
-        while self.up_to(b"\r\n").await != b"\r\n" {}
-        body
+        let mut trailers = Vec::new();
+        loop {
+            let line = String::from_utf8(self.up_to(b"\r\n").await).unwrap();
+            match field(&line) {
+                Some(trailer) => trailers.push(trailer),
+                None => return (body, trailers),
+            }
+        }
     }
 
     /// Reads more; false at the end.
@@ -328,6 +334,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.ahead.extend_from_slice(&buffer[..length]);
         length > 0
     }
+}
+
+/// A field line; `None` for the empty one that ends them.
+fn field(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once(':')?;
+    Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+}
+
+/// Fields as they compare easily.
+fn fields(map: &HeaderMap) -> Vec<(String, String)> {
+    map.iter()
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .collect()
 }
 
 /// An HTTP/2 connection.
@@ -358,15 +377,13 @@ impl H2 {
         let exchange = async {
             self.sender.ready().await?;
             let (head, body) = self.sender.send_request(request).await?.into_parts();
-            let headers = head
-                .headers
-                .iter()
-                .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+            let body = body.collect().await?;
             Ok(Reply {
                 status: head.status.as_u16(),
                 phrase: String::new(),
-                headers: headers.collect(),
-                body: body.collect().await?.to_bytes().to_vec(),
+                headers: fields(&head.headers),
+                trailers: body.trailers().map(fields).unwrap_or_default(),
+                body: body.to_bytes().to_vec(),
             })
         };
         within("the HTTP/2 exchange", exchange).await

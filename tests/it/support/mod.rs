@@ -10,7 +10,7 @@ pub(crate) mod scene;
 use std::time::Duration;
 
 /// How long a test waits for something outside its own process before it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Looks again and again until `look` finds something, and fails after [`PATIENCE`] with what was awaited.
 pub(crate) async fn eventually<T, F>(awaited: &str, mut look: impl FnMut() -> F) -> T
