@@ -46,7 +46,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::client::{Load, Outcome};
-use crate::measure::{Memory, cpu_time, memory};
+use crate::measure::{Memory, busy_time, cpu_time, memory};
 use crate::peers::{Bed, Peer};
 use crate::process::Process;
 use crate::rows::Row;
@@ -187,6 +187,7 @@ fn try_measure(bed: &Bed, row: &Row, peer: Peer, seconds: f64) -> Result<Measure
         cpu_ms: after.proxy - before.proxy,
         origin_cpu_ms: after.origin - before.origin,
         client_cpu_ms: after.client - before.client,
+        busy_ms: after.busy - before.busy,
         resident_before_kib: before.memory.resident_kib,
         resident_kib: after.memory.resident_kib,
         peak_kib: after.memory.peak_kib,
@@ -231,6 +232,8 @@ struct Sample {
     proxy: f64,
     origin: f64,
     client: f64,
+    /// Of the whole machine.
+    busy: f64,
     memory: Memory,
 }
 
@@ -240,6 +243,7 @@ impl Sample {
             proxy: cpu_time(proxy.id()),
             origin: cpu_time(bed.origin()),
             client: cpu_time(client.id()),
+            busy: busy_time(),
             memory: memory(proxy.id()),
         }
     }

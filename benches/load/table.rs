@@ -10,6 +10,8 @@ use serde_json::json;
 use crate::peers::{Bed, Peer};
 use crate::rows::{Exchange, Row};
 
+/// What others may take of the CPU before the table says that it is not to be trusted.
+const BUSY_PERCENT: f64 = 10.0;
 const GIB: f64 = (1024 * 1024 * 1024) as f64;
 
 /// One row against one peer, once. CPU in milliseconds over all requests.
@@ -23,6 +25,8 @@ pub(crate) struct Measurement {
     pub(crate) cpu_ms: f64,
     pub(crate) origin_cpu_ms: f64,
     pub(crate) client_cpu_ms: f64,
+    /// Of the whole machine, ours and others'.
+    pub(crate) busy_ms: f64,
     pub(crate) resident_before_kib: u64,
     pub(crate) resident_kib: u64,
     pub(crate) peak_kib: u64,
@@ -43,6 +47,12 @@ impl Measurement {
 
     fn cpu_per_gib(&self) -> f64 {
         self.cpu_ms / 1000.0 / self.gib()
+    }
+
+    /// The share of all cores' time that went to processes other than ours.
+    fn foreign_share(&self) -> f64 {
+        let ours = self.cpu_ms + self.origin_cpu_ms + self.client_cpu_ms;
+        (self.busy_ms - ours).max(0.0) / (self.seconds * 1000.0 * cores() as f64)
     }
 
     fn kib_per_tunnel(&self) -> f64 {
@@ -142,10 +152,32 @@ impl Report {
         for fact in &self.facts {
             writeln!(text, "- {fact}").expect("a String takes what is written");
         }
+        writeln!(text, "- {}", self.disturbance()).expect("a String takes what is written");
         for row in &self.rows {
             self.write_row(&mut text, row);
         }
         text
+    }
+
+    /// A core that is shared with others switches more and caches less, and not for every proxy alike.
+    fn disturbance(&self) -> String {
+        let shares = self.entries.iter().filter_map(|entry| match &entry.cell {
+            Cell::Measured(measurement) => Some(measurement.foreign_share() * 100.0),
+            Cell::CannotDo | Cell::NotInstalled | Cell::Failed(_) => None,
+        });
+        let mut shares: Vec<f64> = shares.collect();
+        shares.sort_by(f64::total_cmp);
+        let Some((most, median)) = shares.last().zip(shares.get(shares.len() / 2)) else {
+            return "Nothing was measured".to_owned();
+        };
+        let advice = if *median > BUSY_PERCENT {
+            ": too much to compare ratios"
+        } else {
+            ""
+        };
+        format!(
+            "Other processes took {median:.0} % of the CPU time (median of the measurements; most {most:.0} %){advice}"
+        )
     }
 
     fn write_row(&self, text: &mut String, row: &Row) {
@@ -299,6 +331,10 @@ fn rounded(value: f64) -> String {
     }
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// The machine, its load before the run, and the compiler.
 fn machine() -> String {
     let read = |file| fs::read_to_string(file).unwrap_or_default();
@@ -307,7 +343,7 @@ fn machine() -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unknown CPU", |(_, model)| model);
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let cores = cores();
     let compiler = Command::new("rustc").arg("--version").output();
     let compiler = compiler.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     format!(
