@@ -3,8 +3,9 @@
 //!
 //! A value that may be a secret (a credential's hash, a key's text) is never repeated in a message.
 
+use std::fmt::{self, Write as _};
+use std::io;
 use std::sync::Arc;
-use std::{fmt, io};
 
 use super::probe::ProbeError;
 use crate::policy::{PatternError, RuleError};
@@ -35,15 +36,32 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        // File names and values are somebody's text: none of it may steer the terminal.
+        let mut f = WithoutControls(f);
+        write!(f, "{}", self.file)?;
         if let Some(Position { line, column }) = self.position {
             write!(f, ":{line}:{column}")?;
         }
-        f.write_str(": ")?;
         if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+            write!(f, ": {}", self.key)?;
         }
-        write!(f, "{}", self.problem)
+        write!(f, ": {}", self.problem)
+    }
+}
+
+/// Writes control characters as escapes.
+struct WithoutControls<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for WithoutControls<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            if character.is_control() {
+                write!(self.0, "{}", character.escape_default())?;
+            } else {
+                self.0.write_char(character)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reads a document's tree: which keys may stand where, which shape each value has, and the path to each for errors.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::closest::closest;
@@ -248,22 +249,15 @@ impl<'a> Table<'a> {
     }
 
     fn note_bad_keys(&self, known: &'static [&'static str], errors: &mut Errors) {
-        for (index, entry) in self.entries.iter().enumerate() {
-            let first = self
-                .entries
-                .iter()
-                .take(index)
-                .find(|earlier| earlier.key == entry.key);
-            let problem = if let Some(first) = first {
-                Problem::RepeatedKey {
-                    first: first.position.line,
-                }
+        let mut lines: HashMap<&str, u64> = HashMap::new();
+        for entry in self.entries {
+            let problem = if let Some(first) = lines.get(entry.key.as_str()) {
+                Problem::RepeatedKey { first: *first }
             } else if !known.contains(&entry.key.as_str()) {
-                Problem::UnknownKey {
-                    closest: closest(&entry.key, known.iter().copied()),
-                    known,
-                }
+                let closest = closest(&entry.key, known.iter().copied());
+                Problem::UnknownKey { closest, known }
             } else {
+                lines.insert(&entry.key, entry.position.line);
                 continue;
             };
             let error = self.field.below(entry).error(problem);

@@ -9,7 +9,7 @@ use super::error::FileProblem;
 
 /// Bytes of one file of the configuration.
 pub(super) const MAX_FILE_BYTES: u64 = 1 << 20;
-/// Files that one configuration may name, folders' files included.
+/// Files of one folder.
 pub(super) const MAX_FILES: usize = 10_000;
 
 /// Text of a file: UTF-8, without NUL, at most [`MAX_FILE_BYTES`].

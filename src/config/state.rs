@@ -31,13 +31,17 @@ pub struct StateError {
 
 /// The bytes of a key for this process alone.
 pub(super) fn random_key() -> Result<[u8; KEY_BYTES], StateError> {
-    let mut key = [0; KEY_BYTES];
+    random_bytes()
+}
+
+fn random_bytes<const LENGTH: usize>() -> Result<[u8; LENGTH], StateError> {
+    let mut bytes = [0; LENGTH];
     let failed = |_| StateError {
         path: PathBuf::from(KEY_FILE),
         source: io::Error::other("no random numbers"),
     };
-    aws_lc_rs::rand::fill(&mut key).map_err(failed)?;
-    Ok(key)
+    aws_lc_rs::rand::fill(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 /// The bytes of the key in `state_dir`, made there when absent: the same secret has the same fingerprint as long as it stays.
@@ -82,8 +86,10 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
         path: path.to_owned(),
         source,
     };
+    // A name of its own for each attempt: a process number would be 1 in every container that shares the folder.
+    let attempt = u32::from_ne_bytes(random_bytes()?);
     let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}.new", std::process::id()));
+    draft.push(format!(".{attempt:08x}.new"));
     let draft = PathBuf::from(draft);
     let linked = write_draft(&draft, bytes).and_then(|()| link(&draft, path));
     let removed = fs::remove_file(&draft);

@@ -502,8 +502,16 @@ fn every_error_is_named_in_the_order_of_files_and_lines() {
 
 #[test]
 fn what_is_in_a_file_reaches_a_terminal_escaped() {
-    let errors = errors_of("\"\\e[2Jkey\": 1\nproxy: {listen: \"\\e[2J\"}\n");
-    assert!(!errors.contains('\u{1b}'), "{errors:?}");
+    for text in [
+        "\"\\e[2Jkey\": 1\n",
+        "proxy: {listen: \"\\e[2J\"}\n",
+        "allowlists: [\"\\e[2J.yaml\"]\n",
+        "upstream: {roots: [\"\\e[2J\\n\"]}\n",
+    ] {
+        let errors = errors_of(text);
+        assert!(errors.contains("[2J"), "{errors:?}");
+        assert!(!errors.contains(char::is_control), "{errors:?}");
+    }
 }
 
 #[test]
@@ -705,4 +713,17 @@ fn a_rule_that_names_credentials_replaces_the_kinds_own_audience() {
     assert!(!admits("github-pat", None, "ghe.corp.test"));
     assert!(admits("github-pat", Some(1), "ghe.corp.test"));
     assert!(!admits("github-pat", Some(2), "github.com"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_reading_panic_or_take_a_configuration_with_errors(
+        text in r#"(name|rules|host|a|b|[-:{}\[\]*&!"'# \n]|[0-9]|\\PC){0,60}"#,
+    ) {
+        let file = Arc::from("a.yaml");
+        let mut errors = super::error::Errors::default();
+        let text = super::allowlist::Text { file: &file, yaml: &text, shipped: false };
+        let list = super::allowlist::read(&text, None, &mut errors);
+        proptest::prop_assert!(list.is_some() || errors.count() > 0);
+    }
 }
