@@ -9,7 +9,7 @@ use regex_automata::nfa::thompson;
 use regex_automata::util::{primitives::StateID, start, syntax};
 use regex_automata::{Anchored, Input, MatchKind, meta};
 
-use super::prefilter::{RUN, is_token_byte};
+use super::runs::{RUN, is_token_byte};
 
 /// How large the automaton of one expression may become; user packs with counted repetitions of large classes meet it.
 const AUTOMATON_BYTES: usize = 8 << 20;

@@ -9,8 +9,8 @@
 //! leftmost wins, then the longest, then the rule that stands first. A secret that outgrows its window is replaced
 //! to the window's end and on for as long as the rule's automaton stays alive.
 //!
-//! A file a step: `pack` and `rules` (the TOML packs), `automaton` (one rule's expression), `prefilter` (where a secret could
-//! begin at all), `checks` (what a match must satisfy besides), `scanner` (decides), `stream` (holds back what is
+//! A file a step: `pack` and `rules` (the TOML packs), `automaton` (one rule's expression), `runs` and `prefilter` (where a
+//! secret could begin at all), `checks` (what a match must satisfy besides), `scanner` (decides), `stream` (holds back what is
 //! undecided), `replacement`, `findings`.
 //!
 //! Deliberately not here: decoding. Content codings are undone and redone by the caller; JSON `\u` escapes, percent
@@ -25,6 +25,7 @@ mod pack;
 mod prefilter;
 mod replacement;
 mod rules;
+mod runs;
 mod scanner;
 mod stream;
 #[cfg(test)]

@@ -10,48 +10,15 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::automaton::Automaton;
 use super::rules::RuleIndex;
+use super::runs::{RUN, is_token_byte, next_run};
 
-/// The shortest run of token bytes in which a token is looked for.
-pub(super) const RUN: usize = 16;
-/// How much of a run is measured before it is looked at, so that both happen in the nearest cache.
-const STRETCH: usize = 2048;
-const BLOCK: usize = 32;
 const BUCKETS: usize = 64;
+/// How many positions of a run are looked at before a decision.
+const AT_ONCE: usize = 8;
 /// One position in this many of a run may open a rule's automaton; more would slow clean traffic down.
 const SELECTIVITY: usize = 1000;
 /// The shortest beginning that is rare enough to be searched for everywhere.
 const RARE: usize = 3;
-
-/// Whether tokens are made of this byte: `A-Z a-z 0-9 _ - . / +`.
-#[inline]
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    TOKEN_BYTES
-        .checked_shr(u32::from(byte))
-        .is_some_and(|bits| bits & 1 == 1)
-}
-
-/// A bit for each token byte: one byte after the other, shifting is the fastest.
-const TOKEN_BYTES: u128 = {
-    let mut bits = 0;
-    let mut rest: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+";
-    while let [byte, after @ ..] = rest {
-        bits |= 1 << *byte;
-        rest = after;
-    }
-    bits
-};
-
-/// Whether all of `block` are token bytes; arithmetic instead of look-ups, which the compiler turns into SIMD.
-#[inline]
-fn is_token_block(block: &[u8]) -> bool {
-    let all = block.iter().fold(1, |all, byte| {
-        let letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 26);
-        // '-' to '9' are `-./0123456789`.
-        let mark = u8::from(byte.wrapping_sub(b'-') < 13);
-        all & (letter | mark | u8::from(*byte == b'+') | u8::from(*byte == b'_'))
-    });
-    all == 1
-}
 
 /// What a search for the next candidate came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +181,7 @@ impl Prefilter {
                 break;
             };
             from = stretch.start;
-            *known = stretch.start..stretch.end + 1 - RUN;
+            *known = stretch;
         }
         if whole {
             return Found::NoneBefore(text.len());
@@ -224,16 +191,33 @@ impl Prefilter {
 
     fn in_stretch(&self, text: &[u8], start: usize, end: usize) -> Option<Found> {
         // Every position before `end` has a whole run after it, so also the two bytes looked at here.
-        text.get(start..end + 2)?
+        let rest = text.get(start..end + 2)?;
+        let clean = self.clean_steps(rest) * AT_ONCE;
+        rest.get(clean..)?
             .windows(3)
             .enumerate()
             .find_map(|(nth, window)| {
                 let buckets = self.in_runs.of(window);
-                (buckets != 0).then_some(Found::Candidate {
-                    at: start + nth,
-                    buckets,
-                })
+                let at = start + clean + nth;
+                (buckets != 0).then_some(Found::Candidate { at, buckets })
             })
+    }
+
+    /// How many times the next [`AT_ONCE`] positions hold no candidate. One branch for all of them.
+    fn clean_steps(&self, text: &[u8]) -> usize {
+        let mut rest = text;
+        let mut steps = 0;
+        while let Some(bytes) = rest.first_chunk::<{ AT_ONCE + 2 }>() {
+            let any = bytes
+                .windows(3)
+                .fold(0, |any, window| any | self.in_runs.of(window));
+            if any != 0 {
+                break;
+            }
+            steps += 1;
+            rest = rest.get(AT_ONCE..).unwrap_or_default();
+        }
+        steps
     }
 
     /// The first position of a run at the end of `text` that could still become a candidate, else the end.
@@ -290,59 +274,5 @@ impl Prefilter {
                 })
             })
             .unwrap_or(text.len())
-    }
-}
-
-/// The next run of at least [`RUN`] token bytes at or after `from`, or as much of it as makes a stretch.
-fn next_run(text: &[u8], from: usize) -> Option<Range<usize>> {
-    let mut at = from;
-    loop {
-        let window = text.get(at..at + RUN)?;
-        match window.iter().rposition(|byte| !is_token_byte(*byte)) {
-            Some(last) => at += last + 1,
-            None => return Some(at..run_end(text, at + RUN, at + STRETCH)),
-        }
-    }
-}
-
-fn run_end(text: &[u8], from: usize, limit: usize) -> usize {
-    let rest = text.get(from..limit.min(text.len())).unwrap_or_default();
-    let blocks = rest
-        .chunks_exact(BLOCK)
-        .take_while(|block| is_token_block(block))
-        .count();
-    let tail = rest.get(blocks * BLOCK..).unwrap_or_default();
-    from + blocks * BLOCK + tail.iter().take_while(|byte| is_token_byte(**byte)).count()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn token_bytes_are_those_of_the_documentation() {
-        for byte in 0..=u8::MAX {
-            let listed = byte.is_ascii_alphanumeric() || b"_-./+".contains(&byte);
-            assert_eq!(is_token_byte(byte), listed, "{byte:#x}");
-            assert_eq!(is_token_block(&[b'a', byte]), listed, "{byte:#x}");
-        }
-    }
-
-    #[track_caller]
-    fn check_run(text: &str, from: usize, expected: Option<Range<usize>>) {
-        assert_eq!(next_run(text.as_bytes(), from), expected, "{text}");
-    }
-
-    #[test]
-    fn runs_have_at_least_16_token_bytes() {
-        check_run("", 0, None);
-        check_run("0123456789abcde", 0, None);
-        check_run("0123456789abcdef", 0, Some(0..16));
-        check_run("\"0123456789abcdef\"", 0, Some(1..17));
-        check_run("short words and 0123456789abcdefgh!", 0, Some(16..34));
-        check_run("0123456789abcdef", 1, None);
-        let long = "a".repeat(STRETCH + 500);
-        check_run(&long, 3, Some(3..STRETCH + 3));
-        check_run(&format!("{}!", &long[..100]), 0, Some(0..100));
     }
 }
