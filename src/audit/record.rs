@@ -162,8 +162,10 @@ pub struct Tls<'a> {
 pub struct Redaction<'a> {
     /// The redaction rule.
     pub rule: Cow<'a, str>,
-    /// Where it stood: `body`, `url`, `websocket`, or `header:` and the field's name. The record's key is `where`.
-    pub place: Cow<'a, str>,
+    /// Where it stood: `body`, `header`, `url` or `websocket`. The record's key is `where`.
+    pub place: &'static str,
+    /// The header field it stood in.
+    pub field: Option<Cow<'a, str>>,
     /// How often.
     pub count: u32,
     /// Its keyed fingerprint, which tells two secrets apart.
@@ -321,7 +323,8 @@ impl Record<'_> {
 impl Redaction<'_> {
     fn write_members(&self, object: &mut Object<'_>) {
         object.text("rule", Some(&self.rule));
-        object.text("where", Some(&self.place));
+        object.word("where", self.place);
+        object.text("field", self.field.as_ref());
         object.number("count", Some(u64::from(self.count)));
         object.text("fingerprint", self.fingerprint.as_ref());
     }

@@ -73,7 +73,7 @@ impl RequestBody {
     pub(crate) fn empty() -> Self {
         Self {
             inner: None,
-            outgoing: Arc::new(Outgoing::new(None)),
+            outgoing: Arc::new(Outgoing::new(None, 0)),
             released: VecDeque::new(),
             trailers: None,
             silence: Silence::new(Duration::MAX),
@@ -100,19 +100,23 @@ impl RequestBody {
         let mut guard = self.outgoing.lock();
         let state = &mut *guard;
         let refused = match frame.map(Frame::into_data) {
-            Some(Ok(data)) => match &mut state.scrub {
-                Some(scrub) => scrub.push(data, &mut self.released),
-                None => {
+            Some(Ok(data)) => match (state.receive(data.len()), &mut state.scrub) {
+                (Err(reason), _) => Err(reason),
+                (Ok(()), Some(scrub)) => scrub.push(data, &mut self.released),
+                (Ok(()), None) => {
                     self.released.push_back(data);
                     Ok(())
                 }
             },
-            Some(Err(frame)) => {
-                self.trailers = frame.into_trailers().ok();
-                Ok(())
-            }
+            Some(Err(frame)) => match frame.into_trailers() {
+                Ok(mut trailers) => {
+                    let scrubbed = state.scrub.as_mut().map_or(Ok(()), |scrub| scrub.fields(&mut trailers));
+                    self.trailers = Some(trailers);
+                    scrubbed
+                }
+                Err(_unknown) => Ok(()),
+            },
             None => {
-                state.ended = true;
                 self.inner = None;
                 state.scrub.as_mut().map_or(Ok(()), |scrub| scrub.finish(&mut self.released))
             }
@@ -194,6 +198,7 @@ pub(crate) struct Passage {
 impl Passage {
     /// The response came to its end.
     fn complete(mut self) -> Written {
+        drop(self.under_way.take());
         if let Some(upstream) = self.upstream.take() {
             self.pool.put(upstream);
         }
@@ -208,6 +213,8 @@ pub(crate) enum Looked {
     Whole(Bytes),
     /// It is still coming.
     Streaming(ResponseBody),
+    /// It broke off before anything of it came.
+    Broken(Ledger),
     /// Its record could not be written.
     Unrecorded,
 }
@@ -229,9 +236,9 @@ impl ResponseBody {
             None
         } else {
             match self.glance().await {
-                Some(Ok(frame)) => Some(frame),
-                // Not there yet, or failing: whoever reads the body will see.
-                None | Some(Err(_)) => return Looked::Streaming(self),
+                Glance::Frame(frame) => frame,
+                Glance::Nothing => return Looked::Streaming(self),
+                Glance::Broken => return self.give_up(),
             }
         };
         match self.receive(frame) {
@@ -253,15 +260,25 @@ impl ResponseBody {
     }
 
     /// The connection's task hands the first frame over when it is asked; letting it run once is enough when the bytes are there.
-    async fn glance(&mut self) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+    async fn glance(&mut self) -> Glance {
         for patient in [true, false] {
             match poll_fn(|cx| Poll::Ready(Pin::new(&mut self.inner).poll_frame(cx))).await {
-                Poll::Ready(frame) => return frame,
+                Poll::Ready(Some(Err(_))) => return Glance::Broken,
+                Poll::Ready(Some(Ok(frame))) => return Glance::Frame(Some(frame)),
+                Poll::Ready(None) => return Glance::Frame(None),
                 Poll::Pending if patient => tokio::task::yield_now().await,
                 Poll::Pending => {}
             }
         }
-        None
+        Glance::Nothing
+    }
+
+    /// Gives the account back: the client can still be told that the response broke off.
+    fn give_up(self) -> Looked {
+        match self.stage {
+            Stage::Streaming(passage) => Looked::Broken(passage.ledger),
+            Stage::Recording(..) | Stage::Over => Looked::Unrecorded,
+        }
     }
 
     /// Accounts for a frame, or for the end; the last one is to be held until the record is written.
@@ -287,6 +304,14 @@ impl ResponseBody {
         }
         Poll::Ready(Some(Err(error)))
     }
+}
+
+/// What a look at the content showed.
+enum Glance {
+    /// A frame, or the end.
+    Frame(Option<Frame<Bytes>>),
+    Nothing,
+    Broken,
 }
 
 /// What came of a frame.

@@ -22,7 +22,24 @@ const MAX_ATTEMPTS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Dialled {
     pub(crate) stream: TcpStream,
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
+}
+
+impl Dialled {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Another connection to the same address, which was vetted for this one.
+    pub(crate) fn again(&self, limit: Duration) -> impl Future<Output = Result<Self, DenyReason>> + use<> {
+        let attempt = attempt(self.address);
+        async move {
+            match timeout(limit, attempt).await {
+                Ok(dialled) => dialled.map_err(|_| DenyReason::UpstreamConnectFailed),
+                Err(_) => Err(DenyReason::UpstreamConnectTimeout),
+            }
+        }
+    }
 }
 
 /// Connects to the first address that answers within `limit`.

@@ -38,14 +38,16 @@ pub(crate) type ReplyBody = Either<Full<Bytes>, ResponseBody>;
 /// Takes one request through its journey. Whatever happens in it, other exchanges go on.
 pub(crate) async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Infallible> {
     let is_connect = request.method() == Method::CONNECT;
+    let speaks_http1 = request.version() < Version::HTTP_2;
     let wants_upgrade = request.headers().get_all(UPGRADE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let mut response = match Exchange::begin(&connection, &request) {
         Ok(exchange) => exchange.run(request).await,
         // Without a record there is no exchange to name.
         Err(refusal) => own_reply(&refusal, "", is_connect),
     };
-    if wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS && response.version() < Version::HTTP_2 {
-        // What follows the handshake was not checked as HTTP: nothing more is read from this connection.
+    let refused_upgrade = wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+    if speaks_http1 && (refused_upgrade || response.status() == StatusCode::BAD_REQUEST) {
+        // What follows a handshake was not checked as HTTP, and who sends one bad request is not read on: the connection ends here.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
@@ -159,8 +161,12 @@ impl Exchange {
 
     /// Opens the account of what leaves in the body, or refuses a body that could not be read.
     fn account(&mut self, outbound: &mut fields::Outbound, body: &Incoming) -> Result<Arc<Outgoing>, Refusal> {
+        let limit = self.generation.limits.body_bytes;
+        if body.size_hint().lower() > limit {
+            return Err(DenyReason::LimitBodySize.into());
+        }
         let scrub = if body.is_end_stream() { None } else { surface::body_scrub(&self.generation, outbound)? };
-        let outgoing = Arc::new(Outgoing::new(scrub));
+        let outgoing = Arc::new(Outgoing::new(scrub, limit));
         self.ledger.account(Arc::clone(&outgoing));
         Ok(outgoing)
     }
@@ -241,6 +247,10 @@ impl Exchange {
         };
         parts.version = Version::default();
         match ResponseBody::new(body, passage, self.generation.limits.idle_timeout).look().await {
+            Looked::Broken(ledger) => {
+                self.ledger = ledger;
+                Err(DenyReason::UpstreamClosed.into())
+            }
             Looked::Whole(content) => Ok(Response::from_parts(parts, Either::Left(Full::new(content)))),
             Looked::Streaming(body) => Ok(Response::from_parts(parts, Either::Right(body))),
             Looked::Unrecorded => Err(DenyReason::AuditUnwritable.into()),
@@ -258,7 +268,7 @@ impl Exchange {
         let client = hyper::upgrade::on(Request::from_parts(parts, ()));
         let dialled = reach(&self.generation, &permit).await?;
         let upstream = self.generation.establish(dialled, key).await?;
-        let outgoing = Arc::new(Outgoing::new(surface::websocket_scrub(&self.generation)));
+        let outgoing = Arc::new(Outgoing::new(surface::websocket_scrub(&self.generation), u64::MAX));
         self.ledger.account(Arc::clone(&outgoing));
         let request = outbound.request(RequestBody::empty());
         let (mut response, upstream) = match self.send_over(upstream, request, &outgoing).await {
@@ -301,13 +311,13 @@ impl Exchange {
         match permit.treatment() {
             Treatment::Tunnel => {
                 let dialled = reach(&self.generation, &permit).await?;
-                self.ledger.dialled(dialled.address);
+                self.ledger.dialled(dialled.address());
                 tunnel::spawn(client, dialled, authority, self.ledger.take(), handover);
             }
             Treatment::Intercept => {
                 let ahead = intercept::reach_ahead(&self.generation, &permit, &tenant, &authority).await?;
                 if let Some(dialled) = &ahead {
-                    self.ledger.dialled(dialled.address);
+                    self.ledger.dialled(dialled.address());
                 }
                 intercept::spawn(client, ahead, authority, tenant, permit, self.ledger.take(), handover);
             }

@@ -11,14 +11,13 @@ use std::sync::{Arc, Weak};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::audience::{AudienceError, Audiences};
 use super::connect::Dialled;
 use super::own;
 use super::pool::{Key, Pool, PoolLimits};
 use super::reply::Refusal;
 use super::resolve::{Resolver, ResolverSettings};
 use super::upstream::{Upstream, Verification};
-use crate::config::{Config, Limits, Surfaces};
+use crate::config::{Audiences, Config, Limits, Surfaces};
 use crate::identity::{Workload, Workloads};
 use crate::metrics::{ConnectionKind, LookupResult, Metrics, WorkloadMetrics};
 use crate::policy::{AddressRules, DenyReason, Permit};
@@ -44,9 +43,6 @@ pub enum GenerationError {
     /// The TLS library refused the settings.
     #[error("failed to prepare TLS towards origins: {0}")]
     Tls(#[from] rustls::Error),
-    /// A redaction rule names a host that is none.
-    #[error(transparent)]
-    Audience(#[from] AudienceError),
 }
 
 /// A workload and its metrics.
@@ -61,6 +57,8 @@ pub(crate) struct Tenant {
 pub(crate) struct Redaction {
     pub(crate) redactor: Arc<Redactor>,
     pub(crate) surfaces: Surfaces,
+    /// Where each kind of credential is at home.
+    pub(crate) audiences: Audiences,
     /// Whether a rewritten body is as long as it was.
     pub(crate) keeps_length: bool,
 }
@@ -71,7 +69,6 @@ pub(crate) struct Generation {
     pub(crate) workloads: Workloads,
     pub(crate) addresses: AddressRules,
     pub(crate) redaction: Redaction,
-    pub(crate) audiences: Audiences,
     pub(crate) limits: Limits,
     pub(crate) pool: Arc<Pool>,
     pub(crate) metrics: Metrics,
@@ -100,11 +97,11 @@ impl Generation {
             tenants: tenants(&config.workloads, metrics),
             workloads: config.workloads,
             addresses,
-            audiences: Audiences::compile(config.redaction.redactor.rules())?,
             redaction: Redaction {
                 keeps_length: config.redaction.redactor.keeps_length(),
                 redactor: config.redaction.redactor,
                 surfaces: config.redaction.surfaces,
+                audiences: config.redaction.audiences,
             },
             verification: Verification::new(roots(&config.upstream_roots)?)?,
             limits,

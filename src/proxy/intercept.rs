@@ -3,6 +3,7 @@
 //! What is inside is found by its first bytes: TLS, HTTP/2 by prior knowledge, or HTTP/1 in clear, as some clients send to port 80. The
 //! client is offered HTTP/2 only where the origin speaks it.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use super::reply::Refusal;
 use super::tunnel::{alert, same_name};
 use super::upstream::version_name;
 use super::{Entrance, Handover, Inner};
+use crate::audit::Tls;
 use crate::policy::{Authority, DenyReason, Permit, Scheme, Target};
 
 type Client = Prefixed<ClientIo>;
@@ -162,9 +164,12 @@ async fn open_tls(client: Client, mut opened: Opened, ledger: &mut Ledger, hando
         Ok(Err(error)) => return Err(hello_failure(&error)),
         Ok(Ok(stream)) => stream,
     };
-    let (_, session) = stream.get_ref();
-    ledger.agreed(session.protocol_version().map(version_name), session.alpn_protocol());
-    let inner = inner(&opened.tenant, &opened.authority, Scheme::Https, key);
+    let tls = agreed(&stream);
+    ledger.agreed(tls.clone());
+    let inner = Inner {
+        tls: Some(tls),
+        ..inner(&opened.tenant, &opened.authority, Scheme::Https, key)
+    };
     Ok(Serving::Tls(Box::new(stream), inner))
 }
 
@@ -197,6 +202,16 @@ async fn keep(generation: &Generation, dialled: Dialled, key: &Arc<Key>) {
     }
 }
 
+/// What the client's handshake came to.
+fn agreed(stream: &TlsStream<Client>) -> Tls<'static> {
+    let (_, session) = stream.get_ref();
+    Tls {
+        sni: session.server_name().map(|name| Cow::Owned(name.to_owned())),
+        version: session.protocol_version().map(version_name),
+        alpn: session.alpn_protocol().map(|alpn| Cow::Owned(String::from_utf8_lossy(alpn).into_owned())),
+    }
+}
+
 fn hello_failure(error: &io::Error) -> DenyReason {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => DenyReason::ClientClosed,
@@ -220,5 +235,6 @@ fn inner(tenant: &Tenant, authority: &Authority, scheme: Scheme, key: Arc<Key>) 
             scheme,
         },
         key,
+        tls: None,
     }
 }

@@ -19,7 +19,7 @@ use super::reply::Refusal;
 use super::surface::Found;
 use super::upstream::Upstream;
 use crate::audit::{Client, Event, ExchangeId, Form, HttpVersion, Record, Redaction, Slot, Tls, Treatment, Verdict, Written};
-use crate::metrics::{Metrics, Surface, WorkloadMetrics};
+use crate::metrics::{Metrics, WorkloadMetrics};
 use crate::policy::{self, Authority, DenyReason, Permit, Rule, Scheme, Target};
 
 /// The longest method that is kept.
@@ -116,7 +116,7 @@ impl Ledger {
                 rule: None,
                 treatment: None,
                 address: None,
-                tls: None,
+                tls: connection.tls(),
                 status: None,
                 outgoing: None,
                 found: Vec::new(),
@@ -232,12 +232,8 @@ impl Ledger {
     }
 
     /// What the handshake with the client agreed on.
-    pub(crate) fn agreed(&mut self, version: Option<&'static str>, alpn: Option<&[u8]>) {
-        self.with(|open| {
-            let tls = open.tls.get_or_insert_default();
-            tls.version = version;
-            tls.alpn = alpn.map(|alpn| Cow::Owned(String::from_utf8_lossy(alpn).into_owned()));
-        });
+    pub(crate) fn agreed(&mut self, tls: Tls<'static>) {
+        self.with(|open| open.tls = Some(tls));
     }
 
     pub(crate) fn count_back(&mut self, bytes: usize) {
@@ -370,13 +366,10 @@ fn blames_upstream(reason: DenyReason) -> bool {
 }
 
 fn redaction(found: &Found) -> Redaction<'_> {
-    let place = match (found.surface, &found.field) {
-        (Surface::Header, Some(field)) => Cow::Owned(format!("header:{field}")),
-        (surface, _) => Cow::Borrowed(surface.as_str()),
-    };
     Redaction {
         rule: Cow::Borrowed(&found.finding.rule),
-        place,
+        place: found.surface.as_str(),
+        field: found.field.as_ref().map(|field| Cow::Borrowed(field.as_str())),
         count: found.finding.count,
         fingerprint: found.finding.fingerprint.map(|fingerprint| Cow::Owned(fingerprint.to_string())),
     }

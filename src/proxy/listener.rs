@@ -22,7 +22,6 @@ use super::wire::{Fault, HeadLimits};
 use super::{Connection, Entrance, Handover, Proxy};
 use crate::audit::record::Form;
 use crate::metrics::ConnectionKind;
-use crate::policy::DenyReason;
 
 /// How an HTTP/2 connection begins (RFC 9113 §3.4).
 pub(crate) const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -136,7 +135,6 @@ where
     let serving = Arc::clone(&connection);
     let service = service_fn(move |request| exchange::serve(Arc::clone(&serving), request));
     let mut http = http1::Builder::new()
-        .half_close(true)
         .max_headers(head.fields + 1)
         .serve_connection(TokioIo::new(checked), service)
         .with_upgrades();

@@ -9,14 +9,13 @@
 //! | `resolve`, `connect` | the one look-up, the one dial |
 //! | `tunnel`, `client_hello`, `relay` | treatment `tunnel` |
 //! | `intercept`, `issuer` | treatment `intercept` |
-//! | `surface`, `audience`, `outgoing`, `body`, `websocket` | what leaves, redacted and counted |
+//! | `surface`, `outgoing`, `body`, `websocket` | what leaves, redacted and counted |
 //! | `fields`, `upstream`, `pool` | send |
 //! | `ledger`, `reply` | record and answer |
 //! | `generation` | one configuration at work |
 //!
 //! It decides nothing itself: [`crate::policy`] does. It reads no configuration files.
 
-mod audience;
 mod body;
 mod checked_io;
 mod client_hello;
@@ -68,7 +67,7 @@ use self::pool::Key;
 use self::reply::Refusal;
 use self::wire::Fault;
 use crate::admin::Recent;
-use crate::audit::{ExchangeId, Form, Slot, Trail};
+use crate::audit::{ExchangeId, Form, Slot, Tls, Trail};
 use crate::config::Config;
 use crate::identity::Identified;
 use crate::policy::DenyReason;
@@ -179,6 +178,8 @@ struct Inner {
     workload: Arc<str>,
     tunnel: Tunnel,
     key: Arc<Key>,
+    /// What the client's TLS said and agreed on; none in clear.
+    tls: Option<Tls<'static>>,
 }
 
 /// What a task needs that carries an exchange on after its reply.
@@ -235,6 +236,14 @@ impl Connection {
             Entrance::Tunnel(_) => Form::Intercepted,
             Entrance::Listener if *method == Method::CONNECT => Form::Connect,
             Entrance::Listener => Form::Absolute,
+        }
+    }
+
+    /// The TLS that the client's requests come in.
+    fn tls(&self) -> Option<Tls<'static>> {
+        match &self.entrance {
+            Entrance::Tunnel(inner) => inner.tls.clone(),
+            Entrance::Listener => None,
         }
     }
 

@@ -20,14 +20,22 @@ pub(crate) struct Outgoing {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) scrub: Option<Scrub>,
+    /// What came, before redaction; refused beyond `limit`.
+    received: u64,
+    limit: u64,
     pub(super) bytes: u64,
     pub(super) refused: Option<DenyReason>,
     pub(super) closed: bool,
-    pub(super) ended: bool,
     moved: Instant,
 }
 
 impl State {
+    /// Bytes came; an error when they are too many.
+    pub(super) fn receive(&mut self, bytes: usize) -> Result<(), DenyReason> {
+        self.received += u64::try_from(bytes).unwrap_or(u64::MAX);
+        if self.received > self.limit { Err(DenyReason::LimitBodySize) } else { Ok(()) }
+    }
+
     /// Bytes are about to leave.
     pub(super) fn count(&mut self, bytes: usize) {
         self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -45,15 +53,16 @@ pub(crate) struct Account {
 }
 
 impl Outgoing {
-    /// An account for a body that goes through `scrub`; none: it passes as it is.
-    pub(crate) fn new(scrub: Option<Scrub>) -> Self {
+    /// An account for a body of at most `limit` bytes that goes through `scrub`; none: it passes as it is.
+    pub(crate) fn new(scrub: Option<Scrub>, limit: u64) -> Self {
         Self {
             state: Mutex::new(State {
                 scrub,
+                received: 0,
+                limit,
                 bytes: 0,
                 refused: None,
                 closed: false,
-                ended: false,
                 moved: Instant::now(),
             }),
         }

@@ -3,6 +3,7 @@
 //! What a secret is, [`crate::redact`] knows; what may stand where, the configuration and the rules' audiences say. This module brings
 //! the two together for one exchange. The trail never gets a text that was not redacted, whatever the surfaces are set to.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
@@ -11,6 +12,7 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, MultiGzDecoder};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use super::fields::Outbound;
 use super::generation::Generation;
@@ -27,6 +29,9 @@ const INFLATE_SLICE: usize = 1024;
 const MAX_RATIO: u64 = 200;
 /// … once it has unfolded to more than this.
 const RATIO_FLOOR: u64 = 1 << 20;
+
+/// What is written percent-encoded when a part of a URL is encoded anew: all but what never needs it, and the separators of a path or pair.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/').remove(b'=');
 
 /// Fields by which a body is covered by a digest or signature: it can't be changed without being noticed (or refused) by the origin.
 const COVERING: [&str; 9] = [
@@ -86,17 +91,22 @@ impl Action {
 
 /// Gives the trail path and query without secrets, before anything is decided.
 pub(crate) fn record_url(generation: &Generation, ledger: &mut Ledger, text: &str) {
-    match generation.redaction.redactor.value(text.as_bytes(), &|_| false) {
-        Some((redacted, _)) => ledger.url(String::from_utf8_lossy(&redacted).into_owned()),
-        None => ledger.url(text.to_owned()),
-    }
+    let redacted = redact_url(&generation.redaction.redactor, text, &|_, _| false);
+    ledger.url(redacted.map_or_else(|| text.to_owned(), |(clean, _)| clean));
 }
 
 /// Redacts path and query; a credential that its service takes in URLs stays there.
 pub(crate) fn scrub_url(generation: &Generation, ledger: &mut Ledger, permit: &Permit, outbound: &mut Outbound) -> Result<(), Refusal> {
-    let Some(action) = Action::of(generation.redaction.surfaces.url) else { return Ok(()) };
-    let at_home = |rule: &Rule| generation.audiences.in_url(rule, permit);
-    let Some((clean, findings)) = generation.redaction.redactor.value(outbound.path.as_str().as_bytes(), &at_home) else {
+    let redaction = &generation.redaction;
+    let Some(action) = Action::of(redaction.surfaces.url) else { return Ok(()) };
+    let at_home = |rule: &Rule, place: UrlPlace<'_>| {
+        let has_slot = match place {
+            UrlPlace::Path => rule.audience_path(),
+            UrlPlace::Query(key) => rule.audience_queries().iter().any(|own| own.eq_ignore_ascii_case(key)),
+        };
+        has_slot && redaction.audiences.admits(rule, permit.rule().map(|rule| &**rule), permit.host())
+    };
+    let Some((clean, findings)) = redact_url(&redaction.redactor, outbound.path.as_str(), &at_home) else {
         return Ok(());
     };
     ledger.found(in_url(findings));
@@ -106,6 +116,46 @@ pub(crate) fn scrub_url(generation: &Generation, ledger: &mut Ledger, permit: &P
         Action::Rewrite => outbound.path = PathAndQuery::try_from(clean).map_err(|_| Refusal::from(DenyReason::SecretUnrewritable))?,
     }
     Ok(())
+}
+
+/// A place in a URL that a service may read a credential from.
+#[derive(Debug, Clone, Copy)]
+enum UrlPlace<'a> {
+    Path,
+    Query(&'a str),
+}
+
+/// Redacts path and query as they stand and as they read after percent-decoding; none when there is nothing to redact.
+fn redact_url(redactor: &Redactor, text: &str, at_home: &dyn Fn(&Rule, UrlPlace<'_>) -> bool) -> Option<(String, Vec<Finding>)> {
+    let suspect = text.contains('%') || redactor.value(text.as_bytes(), &|_| false).is_some();
+    if !suspect {
+        return None;
+    }
+    let mut findings = Vec::new();
+    let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)));
+    let mut clean = redact_part(redactor, path, &|rule| at_home(rule, UrlPlace::Path), &mut findings).into_owned();
+    for (place, pair) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
+        let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+        clean.push(if place == 0 { '?' } else { '&' });
+        clean.push_str(&redact_part(redactor, pair, &|rule| at_home(rule, UrlPlace::Query(key)), &mut findings));
+    }
+    (!findings.is_empty()).then_some((clean, findings))
+}
+
+/// Redacts one part as it stands; failing a finding, as it reads decoded, and then encodes it anew.
+fn redact_part<'a>(redactor: &Redactor, part: &'a str, at_home: &dyn Fn(&Rule) -> bool, findings: &mut Vec<Finding>) -> Cow<'a, str> {
+    if let Some((clean, found)) = redactor.value(part.as_bytes(), at_home) {
+        findings.extend(found);
+        return Cow::Owned(String::from_utf8_lossy(&clean).into_owned());
+    }
+    let decoded: Cow<'_, [u8]> = percent_decode_str(part).into();
+    match redactor.value(&decoded, at_home) {
+        Some((clean, found)) if matches!(decoded, Cow::Owned(_)) => {
+            findings.extend(found);
+            Cow::Owned(percent_encode(&clean, ENCODED).to_string())
+        }
+        _ => Cow::Borrowed(part),
+    }
 }
 
 /// Refuses a secret in a host name, before it is looked up: a look-up would tell it to whoever answers for the domain.
@@ -133,9 +183,13 @@ fn in_url(findings: Vec<Finding>) -> impl Iterator<Item = Found> {
 /// Redacts header values; a credential in its own slot at its own host stays.
 pub(crate) fn scrub_headers(generation: &Generation, ledger: &mut Ledger, permit: &Permit, outbound: &mut Outbound) -> Result<(), Refusal> {
     let Some(action) = Action::of(generation.redaction.surfaces.header) else { return Ok(()) };
+    let redaction = &generation.redaction;
     let mut found = Vec::new();
     for (name, value) in &mut outbound.headers {
-        let at_home = |rule: &Rule| generation.audiences.in_header(rule, permit, name);
+        let at_home = |rule: &Rule| {
+            let has_slot = rule.audience_headers().iter().any(|own| own.eq_ignore_ascii_case(name.as_str()));
+            has_slot && redaction.audiences.admits(rule, permit.rule().map(|rule| &**rule), permit.host())
+        };
         let Some((clean, findings)) = generation.redaction.redactor.value(value.as_bytes(), &at_home) else {
             continue;
         };
@@ -254,6 +308,17 @@ impl Scrub {
         self.check()?;
         if self.action == Action::Rewrite {
             gzip.deflate(self.released.drain(..), true, out)?;
+        }
+        Ok(())
+    }
+
+    /// Redacts the values of trailers.
+    pub(crate) fn fields(&mut self, fields: &mut HeaderMap) -> Result<(), DenyReason> {
+        for value in fields.values_mut() {
+            let clean = self.once(Bytes::copy_from_slice(value.as_bytes()))?;
+            if clean != value.as_bytes() {
+                *value = HeaderValue::from_maybe_shared(clean).map_err(|_| DenyReason::SecretUnrewritable)?;
+            }
         }
         Ok(())
     }

@@ -85,7 +85,7 @@ pub(crate) fn same_name(server_name: Option<&str>, host: &Host) -> Result<(), De
 }
 
 async fn refuse<T: AsyncWrite + Unpin>(client: &mut T, reason: DenyReason) -> Outcome {
-    if reason != DenyReason::TlsNotTls {
+    if matches!(reason, DenyReason::NameSniMismatch | DenyReason::TlsEch) {
         alert(client).await;
     }
     Outcome::Refused(reason.into())

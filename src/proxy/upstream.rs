@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, Version};
+use http::header::{HOST, HeaderValue};
+use http::uri::{self, Authority, PathAndQuery};
+use http::{Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,7 +24,7 @@ use super::body::RequestBody;
 use super::connect::Dialled;
 use super::pool::{Key, Wanted};
 use crate::metrics::ConnectionGuard;
-use crate::policy::{DenyReason, Host, Scheme};
+use crate::policy::{DenyReason, Host, Scheme, Target};
 
 /// HTTP/2 towards origins: windows large enough for uploads over long paths, small enough to bound what is in flight.
 const H2_STREAM_WINDOW: u32 = 1 << 20;
@@ -81,8 +83,10 @@ impl Verification {
 pub(crate) struct Upstream {
     sender: Sender,
     key: Arc<Key>,
+    /// The target as Host and `:authority` name it.
+    authority: Authority,
+    host: HeaderValue,
     address: SocketAddr,
-    tls_version: Option<&'static str>,
 }
 
 enum Sender {
@@ -111,32 +115,27 @@ pub(crate) enum SendFailure {
 impl Upstream {
     /// Speaks TLS, where the scheme asks for it, and HTTP over a dialled socket.
     pub(crate) async fn establish(dialled: Dialled, key: Arc<Key>, verification: &Verification, limit: Duration, guard: ConnectionGuard) -> Result<Self, DenyReason> {
-        let address = dialled.address;
-        if key.target.scheme() == Scheme::Http {
-            let sender = match key.wanted {
-                Wanted::Http1 | Wanted::Http2 => http1_sender(dialled.stream, guard).await?,
-            };
-            return Ok(Self {
-                sender,
-                key,
-                address,
-                tls_version: None,
-            });
-        }
-        let handshake = handshake(dialled.stream, key.target.host(), verification.config(key.wanted));
-        let stream = tokio::time::timeout(limit, handshake).await.map_err(|_| DenyReason::UpstreamConnectTimeout)??;
-        let (_, session) = stream.get_ref();
-        let tls_version = session.protocol_version().map(version_name);
-        let sender = if session.alpn_protocol() == Some(b"h2") {
-            http2_sender(stream, guard).await?
-        } else {
-            http1_sender(stream, guard).await?
+        let address = dialled.address();
+        let (authority, host) = written(&key.target).ok_or(DenyReason::NameInvalid)?;
+        let sender = match key.target.scheme() {
+            Scheme::Http => http1_sender(dialled.stream, guard).await?,
+            Scheme::Https => {
+                let stream = tokio::time::timeout(limit, secure(dialled, &key, verification, limit))
+                    .await
+                    .map_err(|_| DenyReason::UpstreamConnectTimeout)??;
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    http2_sender(stream, guard).await?
+                } else {
+                    http1_sender(stream, guard).await?
+                }
+            }
         };
         Ok(Self {
             sender,
             key,
+            authority,
+            host,
             address,
-            tls_version,
         })
     }
 
@@ -155,6 +154,8 @@ impl Upstream {
                     return Err(SendFailure::Unsent(Box::new(request)));
                 }
                 *request.version_mut() = Version::HTTP_11;
+                *request.uri_mut() = Uri::from(path_of(&request));
+                request.headers_mut().insert(HOST, self.host.clone());
                 sender.try_send_request(request).await.map_err(failure)
             }
             Sender::Http2(sender) => {
@@ -162,6 +163,13 @@ impl Upstream {
                     return Err(SendFailure::Unsent(Box::new(request)));
                 }
                 *request.version_mut() = Version::HTTP_2;
+                let mut uri = uri::Parts::default();
+                uri.scheme = Some(if self.key.target.scheme() == Scheme::Https { uri::Scheme::HTTPS } else { uri::Scheme::HTTP });
+                uri.authority = Some(self.authority.clone());
+                uri.path_and_query = Some(path_of(&request));
+                // All three parts are there, which is all that is asked for.
+                *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
+                request.headers_mut().remove(HOST);
                 sender.try_send_request(request).await.map_err(failure)
             }
         }
@@ -175,7 +183,8 @@ impl Upstream {
                 sender: Sender::Http2(sender.clone()),
                 key: Arc::clone(&self.key),
                 address: self.address,
-                tls_version: self.tls_version,
+                authority: self.authority.clone(),
+                host: self.host.clone(),
             }),
         }
     }
@@ -198,27 +207,59 @@ impl Upstream {
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
+}
 
-    pub(crate) fn tls_version(&self) -> Option<&'static str> {
-        self.tls_version
+fn path_of(request: &Request<RequestBody>) -> PathAndQuery {
+    request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"))
+}
+
+/// The target as it is written in Host and `:authority`: without the port that its scheme has anyway.
+fn written(target: &Target) -> Option<(Authority, HeaderValue)> {
+    let text = if target.port() == target.scheme().default_port() {
+        target.host().to_string()
+    } else {
+        target.authority().to_string()
+    };
+    Some((Authority::try_from(text.as_str()).ok()?, HeaderValue::try_from(text).ok()?))
+}
+
+/// Speaks TLS to the origin. One that knows no HTTP/1.1 is dialled again, at the same vetted address, and offered HTTP/2 as well.
+async fn secure(dialled: Dialled, key: &Key, verification: &Verification, limit: Duration) -> Result<TlsStream<TcpStream>, DenyReason> {
+    let host = key.target.host();
+    let again = dialled.again(limit);
+    match handshake(dialled.stream, host, verification.config(key.wanted)).await {
+        Ok(stream) => Ok(stream),
+        Err(error) if key.wanted == Wanted::Http1 && speaks_http2_only(&error) => {
+            let dialled = again.await?;
+            handshake(dialled.stream, host, verification.config(Wanted::Http2)).await.map_err(|error| tls_failure(&error))
+        }
+        Err(error) => Err(tls_failure(&error)),
     }
 }
 
-async fn handshake(stream: TcpStream, host: &Host, config: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, DenyReason> {
+/// Whether the origin refused every protocol it was offered (RFC 7301 §3.2).
+fn speaks_http2_only(error: &io::Error) -> bool {
+    matches!(tls_error(error), Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)))
+}
+
+async fn handshake(stream: TcpStream, host: &Host, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
     let name = match host {
-        Host::Name(name) => ServerName::try_from(name.as_str().to_owned()).map_err(|_| DenyReason::NameInvalid)?,
+        Host::Name(name) => ServerName::try_from(name.as_str().to_owned()).map_err(io::Error::other)?,
         Host::Address(address) => ServerName::from(*address),
     };
-    TlsConnector::from(config).connect(name, stream).await.map_err(|error| tls_failure(&error))
+    TlsConnector::from(config).connect(name, stream).await
 }
 
 /// Tells a certificate that does not hold from a handshake that failed otherwise.
 fn tls_failure(error: &io::Error) -> DenyReason {
-    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match cause {
+    match tls_error(error) {
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => DenyReason::UpstreamCertificateInvalid,
         _ => DenyReason::UpstreamTlsFailed,
     }
+}
+
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
 /// The usual name of a TLS version.
