@@ -10,7 +10,8 @@
 //! to the window's end and on for as long as the rule's automaton stays alive.
 //!
 //! A file a step: `pack` and `rules` (the TOML packs), `automaton` (one rule's expression), `runs` and `prefilter` (where a
-//! secret could begin at all), `checks` (what a match must satisfy besides), `scanner` (decides), `stream` (holds back what is
+//! secret could begin at all), `candidate` and
+//! `credit` (what begins there, at what cost), `checks` (what a match must satisfy besides), `scanner` (decides), `stream` (holds back what is
 //! undecided), `replacement`, `findings`.
 //!
 //! Deliberately not here: decoding. Content codings are undone and redone by the caller; JSON `\u` escapes, percent
@@ -18,7 +19,10 @@
 //! it would scan its own text and map what was found back to the bytes it came from.
 
 mod automaton;
+mod candidate;
 mod checks;
+mod credit;
+mod endless;
 mod examples;
 mod findings;
 mod pack;

@@ -162,7 +162,7 @@ impl Prefilter {
 
     /// The next candidate that begins with a run, at or after `from`; `whole` when no bytes follow `text`. `known` is
     /// where runs are known to begin, for the next call.
-    pub(super) fn next_in_run(
+    fn next_in_run(
         &self,
         text: &[u8],
         from: usize,
@@ -239,7 +239,7 @@ impl Prefilter {
     }
 
     /// The next candidate that begins with a rare text, at or after `from`; `whole` when no bytes follow `text`.
-    pub(super) fn next_everywhere(&self, text: &[u8], from: usize, whole: bool) -> Found {
+    fn next_everywhere(&self, text: &[u8], from: usize, whole: bool) -> Found {
         let rest = text.get(from..).unwrap_or_default();
         if let Some(hit) = self.search.as_ref().and_then(|search| search.find(rest)) {
             let buckets = self
@@ -274,5 +274,58 @@ impl Prefilter {
                 })
             })
             .unwrap_or(text.len())
+    }
+}
+
+/// The two searches for candidates, each of which keeps what it found until the scan has passed it.
+#[derive(Default)]
+pub(super) struct Search {
+    in_run: Option<Found>,
+    runs: Range<usize>,
+    everywhere: Option<Found>,
+}
+
+impl Search {
+    pub(super) fn next(
+        &mut self,
+        prefilter: &Prefilter,
+        text: &[u8],
+        from: usize,
+        whole: bool,
+    ) -> Found {
+        let runs = &mut self.runs;
+        let in_run = kept(&mut self.in_run, from, || {
+            prefilter.next_in_run(text, from, whole, runs)
+        });
+        let everywhere = kept(&mut self.everywhere, from, || {
+            prefilter.next_everywhere(text, from, whole)
+        });
+        match (in_run, everywhere) {
+            (
+                Found::Candidate { at, buckets },
+                Found::Candidate {
+                    at: same,
+                    buckets: more,
+                },
+            ) if at == same => Found::Candidate {
+                at,
+                buckets: buckets | more,
+            },
+            _ if position(everywhere) < position(in_run) => everywhere,
+            _ => in_run,
+        }
+    }
+}
+
+fn position(found: Found) -> usize {
+    match found {
+        Found::Candidate { at, .. } | Found::NoneBefore(at) => at,
+    }
+}
+
+fn kept(slot: &mut Option<Found>, from: usize, search: impl FnOnce() -> Found) -> Found {
+    match *slot {
+        Some(found) if position(found) >= from => found,
+        _ => *slot.insert(search()),
     }
 }

@@ -369,3 +369,78 @@ impl std::fmt::Debug for Rule {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_refused(pack: &str, says: &str) {
+        let error = Rules::compile(&[("own.toml", pack)])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(says), "{error:?} does not say {says:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_by_name() {
+        check_refused("", "no rules");
+        check_refused("[[rules]]\nid = 1", "own.toml");
+        check_refused(
+            "[[rules]]\nid = 'x'\nregexp = 'a'",
+            "unknown field `regexp`",
+        );
+        check_refused(
+            "[[rules]]\nid = 'x'\nregex = '('",
+            "own.toml: rule \"x\": key `regex`",
+        );
+        check_refused(
+            "[[rules]]\nid = 'x'\nregex = '[a-z]{32}'",
+            "at least three bytes",
+        );
+        check_refused("[[rules]]\nid = 'x'\nregex = 'ab'", "at least three bytes");
+        check_refused(
+            "[[rules]]\nid = 'x'\npath = 'a'\nregex = 'abcd'",
+            "key `path`",
+        );
+        check_refused("[[rules]]\nid = 'x'", "key `regex`");
+        check_refused(
+            "[[rules]]\nid = 'x'\nregex = 'abcd'\nsecretGroup = 1",
+            "key `secretGroup`",
+        );
+        check_refused(
+            "[[rules]]\nid = 'x'\nregex = 'abcd'\nwindow = 100000",
+            "key `window`",
+        );
+        check_refused("[extend]\nuseDefault = true", "rule \"*\": key `extend`");
+        check_refused("[[allowlists]]\nregexes = ['a']", "key `allowlists`");
+        let rule = "[[rules]]\nid = 'x'\nregex = 'abcd'\n";
+        check_refused(&format!("{rule}{rule}"), "is there twice");
+        check_refused(
+            &format!("{rule}[[rules.allowlists]]\nstopwords = ['a']"),
+            "key `allowlists`",
+        );
+    }
+
+    #[test]
+    fn gitleaks_fields_are_read() {
+        let pack = r"
+            title = 'own'
+            [[rules]]
+            id = 'corp-token'
+            description = 'A token'
+            regex = '(?i)corp_([a-z0-9]{20})'
+            secretGroup = 1
+            entropy = 2.5
+            keywords = ['corp_']
+            tags = ['corp']";
+        let rules =
+            Rules::compile(&[("own.toml", pack), ("builtin", Rules::BUILTIN_TOML)]).unwrap();
+        let rule = rules.named("corp-token").unwrap();
+        assert_eq!(
+            (rule.description(), rule.tags()),
+            ("A token", &["corp".to_owned()][..])
+        );
+        assert!(rules.named("github-pat").is_some());
+    }
+}
