@@ -23,6 +23,7 @@ mod candidate;
 mod checks;
 mod credit;
 mod endless;
+mod error;
 mod examples;
 mod findings;
 mod pack;
@@ -38,10 +39,11 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+pub use error::RuleError;
 pub use examples::ExampleFailure;
 pub use findings::{Finding, Fingerprint, FingerprintKey};
 pub use replacement::{Replacement, ReplacementError, Template};
-pub use rules::{Rule, RuleError, RuleIndex, Rules};
+pub use rules::{Rule, RuleIndex, Rules};
 pub use stream::Stream;
 
 use findings::Tally;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// The shortest run of token bytes in which a token is looked for.
 pub(super) const RUN: usize = 16;
-/// How many positions are looked at together.
+/// How many bytes are looked at together.
 const BLOCK: usize = 64;
 
 /// Whether tokens are made of this byte: `A-Z a-z 0-9 _ - . / +`.
@@ -26,46 +26,43 @@ fn token_mark(byte: u8) -> u8 {
 /// were looked at together.
 pub(super) fn next_run(text: &[u8], from: usize) -> Option<Range<usize>> {
     let mut at = from;
-    while let Some((block, rest)) = text.get(at..)?.split_first_chunk::<BLOCK>() {
-        let Some(next) = rest.first_chunk::<RUN>() else {
-            break;
-        };
-        let starts = run_starts(token_bits(block) | token_bits(next) << BLOCK);
+    while let Some(block) = text.get(at..)?.first_chunk::<BLOCK>() {
+        let bits = token_bits(block);
+        let starts = run_starts(bits);
         if starts != 0 {
             let start = starts.trailing_zeros();
             let length = (starts >> start).trailing_ones();
             let start = at + usize::try_from(start).ok()?;
-            let end = start + usize::try_from(length).ok()?;
-            return Some(start..end);
+            return Some(start..start + usize::try_from(length).ok()?);
         }
-        at += BLOCK;
+        // The last bytes may be the beginning of a run.
+        at += BLOCK - usize::try_from(bits.leading_ones()).ok()?;
     }
     next_run_bytewise(text, at)
 }
 
 /// A bit for each byte of `block`, set for token bytes. Written so that the compiler turns it into SIMD.
 #[inline]
-fn token_bits<const N: usize>(block: &[u8; N]) -> u128 {
-    let marks = block.map(token_mark);
-    marks
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .rev()
-        .fold(0, |bits, eight| {
-            // The product's highest byte gathers the lowest bit of each of the eight.
-            let gathered = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-            bits << 8 | u128::from(gathered)
-        })
+fn token_bits(block: &[u8; BLOCK]) -> u64 {
+    let mut marks = [0; BLOCK];
+    for (mark, byte) in marks.iter_mut().zip(block) {
+        *mark = token_mark(*byte);
+    }
+    let (eights, _) = marks.as_chunks::<8>();
+    eights.iter().rev().fold(0, |bits, eight| {
+        // The product's highest byte gathers the lowest bits of all eight.
+        let gathered = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        bits << 8 | gathered
+    })
 }
 
-/// The first [`BLOCK`] positions at which [`RUN`] set bits begin.
+/// Where [`RUN`] set bits begin.
 #[inline]
-fn run_starts(bits: u128) -> u128 {
+fn run_starts(bits: u64) -> u64 {
     let two = bits & bits >> 1;
     let four = two & two >> 2;
     let eight = four & four >> 4;
-    eight & eight >> 8 & ((1 << BLOCK) - 1)
+    eight & eight >> 8
 }
 
 fn next_run_bytewise(text: &[u8], from: usize) -> Option<Range<usize>> {
@@ -107,7 +104,7 @@ mod tests {
         check_run("short words and 0123456789abcdefgh!", 0, Some(16..17));
         check_run("0123456789abcdef", 1, None);
         let long = "a".repeat(200);
-        check_run(&long, 3, Some(3..3 + BLOCK));
+        check_run(&long, 3, Some(3..4 + BLOCK - RUN));
         check_run(&format!("! {}! {long}", "a".repeat(20)), 0, 2..7);
     }
 
