@@ -9,7 +9,7 @@
 //! leftmost wins, then the longest, then the rule that stands first. A secret that outgrows its window is replaced
 //! to the window's end and on for as long as the rule's automaton stays alive.
 //!
-//! A file a step: `pack` and `rules` (the TOML packs), `automaton` (one rule's expression), `runs` and `prefilter` (where a
+//! A file a step: `pack` and `rules` (the TOML packs), `automaton` (one rule's expression), `runs`, `rare` and `prefilter` (where a
 //! secret could begin at all), `candidate` and
 //! `credit` (what begins there, at what cost), `checks` (what a match must satisfy besides), `scanner` (decides), `stream` (holds back what is
 //! undecided), `replacement`, `findings`.
@@ -28,6 +28,7 @@ mod examples;
 mod findings;
 mod pack;
 mod prefilter;
+mod rare;
 mod replacement;
 mod rules;
 mod runs;
