@@ -149,7 +149,7 @@ impl Prefilter {
                 if let Some(found) = self.in_stretch(text, from, known.end) {
                     return found;
                 }
-                from = known.end;
+                from = after_stretch(text, known.end);
             }
             let Some(stretch) = next_run(text, from) else {
                 break;
@@ -210,6 +210,14 @@ impl Prefilter {
                     .is_some_and(|rest| self.in_runs.of(rest) != 0)
             })
             .unwrap_or(text.len())
+    }
+}
+
+/// Where a run may begin again after a stretch of beginnings that ends at `end`.
+fn after_stretch(text: &[u8], end: usize) -> usize {
+    match text.get(end + RUN - 1) {
+        Some(byte) if !is_token_byte(*byte) => end + RUN,
+        _ => end,
     }
 }
 

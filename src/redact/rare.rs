@@ -2,7 +2,7 @@
 //!
 //! Few texts together are found with SIMD at full speed; many confuse it. So they are searched for in groups.
 
-use aho_corasick::{AhoCorasick, BuildError, MatchKind};
+use aho_corasick::{AhoCorasick, BuildError, MatchKind, packed};
 
 use super::prefilter::Found;
 
@@ -22,7 +22,33 @@ pub(super) struct RareTexts {
 pub(super) struct Group {
     texts: Vec<(Vec<u8>, u64)>,
     longest: usize,
-    search: AhoCorasick,
+    search: Search,
+}
+
+enum Search {
+    Simd(packed::Searcher),
+    /// Where there is no SIMD, or there are too many texts for it.
+    Automaton(AhoCorasick),
+}
+
+impl Search {
+    fn new(texts: &[(Vec<u8>, u64)]) -> Result<Self, BuildError> {
+        let texts = texts.iter().map(|(text, _)| text);
+        if let Some(search) = packed::Searcher::new(texts.clone()) {
+            return Ok(Self::Simd(search));
+        }
+        AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostFirst)
+            .build(texts)
+            .map(Self::Automaton)
+    }
+
+    fn find(&self, text: &[u8]) -> Option<aho_corasick::Match> {
+        match self {
+            Self::Simd(search) => search.find(text),
+            Self::Automaton(search) => search.find(text),
+        }
+    }
 }
 
 impl RareTexts {
@@ -62,9 +88,7 @@ impl RareTexts {
 
 impl Group {
     fn new(texts: Vec<(Vec<u8>, u64)>) -> Result<Self, BuildError> {
-        let search = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostFirst)
-            .build(texts.iter().map(|(text, _)| text))?;
+        let search = Search::new(&texts)?;
         let longest = texts.iter().map(|(text, _)| text.len()).max().unwrap_or(1);
         Ok(Self {
             texts,
