@@ -65,6 +65,9 @@ struct Timing {
     longest_pause: Duration,
     /// The file is looked up by its path this often.
     look: Duration,
+    /// Between the beginnings of two batches: under load, records that come within it share one write and one wake-up. A record that
+    /// comes after a lull doesn't wait.
+    gather: Duration,
     /// A failure is logged at most this often.
     log: Duration,
 }
@@ -75,6 +78,7 @@ impl Timing {
         first_pause: Duration::from_millis(100),
         longest_pause: Duration::from_secs(1),
         look: Duration::from_secs(1),
+        gather: Duration::from_micros(100),
         log: Duration::from_secs(10),
     };
 
@@ -131,6 +135,7 @@ impl Trail {
             file,
             doubted: false,
             looked: Instant::now(),
+            took: Instant::now(),
         };
         start_thread("egret-audit", move || writer.run())?;
         let watch = Arc::clone(&shared);
@@ -510,6 +515,8 @@ struct Writer {
     doubted: bool,
     /// When the file was last looked up.
     looked: Instant,
+    /// When the last batch was taken.
+    took: Instant,
 }
 
 impl Writer {
@@ -541,6 +548,13 @@ impl Writer {
                 .unwrap_or_else(PoisonError::into_inner);
             queue.asleep = false;
             if queue.records > 0 {
+                let early = shared.timing.gather.saturating_sub(self.took.elapsed());
+                if !early.is_zero() {
+                    drop(queue);
+                    thread::sleep(early);
+                    queue = shared.queue();
+                }
+                self.took = Instant::now();
                 mem::swap(&mut queue.pending, lines);
                 queue.taken = mem::take(&mut queue.records);
                 queue.writing = queue.waiting.take();

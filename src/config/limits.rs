@@ -113,7 +113,7 @@ limits! {
     /// Minted certificates kept; at the limit one not used lately is dropped and minted again when needed.
     certificate_cache: Count = 1_024, 1 => 1_000_000;
     /// Idle connections kept to one origin for one workload; a further one is closed after its exchange.
-    pool_idle_per_origin: Count = 32, 0 => 10_000;
+    pool_idle_per_origin: Count = 256, 0 => 10_000;
     /// Time that an idle connection to an origin is kept; then it is closed.
     pool_idle_timeout: Time = 90 * SECOND, SECOND => HOUR;
     /// Streams open at once on one HTTP/2 connection of a client; the client is told, and a further one is refused.

@@ -23,8 +23,8 @@ use crate::metrics::{ConnectionKind, LookupResult, Metrics, WorkloadMetrics};
 use crate::policy::{AddressRules, DenyReason, Permit};
 use crate::redact::Redactor;
 
-/// Idle connections to origins are kept for so many client connections' worth in all.
-const POOL_TOTAL: usize = 1024;
+/// Idle connections to all origins together; more are closed after their exchange.
+const POOL_TOTAL: usize = 4096;
 
 /// Why a configuration that is right in itself can't be put to work.
 #[derive(Debug, thiserror::Error)]

@@ -77,6 +77,7 @@ pub(crate) fn spawn(client: OnUpgrade, ahead: Option<Dialled>, authority: Author
                 drop(ledger.finish(&Outcome::Complete));
                 serving.run(handover).await;
             }
+            Err(DenyReason::ClientClosed) => drop(ledger.finish(&Outcome::Failed(DenyReason::ClientClosed))),
             Err(reason) => drop(ledger.finish(&Outcome::Refused(reason.into()))),
         }
     });

@@ -160,7 +160,7 @@ async fn mcp_server_fetch() {
     let mut server = McpServer::start(&play, command).await;
 
     let allowed = format!("https://{}/mcp-fetch", play.secure("origin.test"));
-    let text = server.call("fetch", &json!({"url": allowed})).await;
+    let text = server.call("fetch", &json!({"url": allowed, "raw": true})).await;
     assert!(text.contains("hello"), "{text}");
     let record = play.egret.record_of("/mcp-fetch").await;
     assert_eq!(record["decision"], "allow");
