@@ -19,6 +19,9 @@ const DOCUMENTS: [&str; 7] = [
     "deploy/README.md",
 ];
 
+/// How the documents explain the names of tests.
+const NOTATION: &str = "it::file::name";
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -164,7 +167,7 @@ fn every_test_that_is_named_exists() {
     let mut named = 0;
     let mut missing = Vec::new();
     for document in ["README.md", "SECURITY.md", "src/lib.rs"] {
-        for name in quoted(&read(document)).filter(|text| is_test_name(text)) {
+        for name in quoted(&read(document)).filter(|text| is_test_name(text) && text != NOTATION) {
             named += 1;
             if !test_exists(&name) {
                 missing.push(format!("{document}: {name}"));

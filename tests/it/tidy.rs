@@ -322,7 +322,7 @@ fn a_socket_is_opened_and_a_name_looked_up_in_one_place() {
 
 #[test]
 fn the_lint_against_dials_is_lifted_twice() {
-    let lifts = |source: &Source| source.code().matches("clippy::disallowed_methods").count();
+    let lifts = |source: &Source| source.production().matches("clippy::disallowed_methods").count();
     let lifted: Vec<(String, usize)> = sources("")
         .iter()
         .map(|source| (source.path.clone(), lifts(source)))
@@ -348,6 +348,19 @@ fn the_library_root_is_a_list_of_modules() {
         .collect();
     assert_none("src/lib.rs holds something else than `pub mod` lines", &others);
     assert!(read("src/main.rs").lines().count() < 100, "src/main.rs has grown");
+}
+
+#[test]
+fn a_panic_unwinds() {
+    let manifest = read("Cargo.toml");
+    assert!(
+        manifest.contains("panic = \"unwind\""),
+        "the release profile does not say so"
+    );
+    assert!(
+        !manifest.contains("panic = \"abort\""),
+        "a panic would end every exchange"
+    );
 }
 
 #[test]
