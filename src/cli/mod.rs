@@ -28,8 +28,8 @@ pub enum Command {
     Env(env::Args),
     /// Redact a file or standard input.
     Redact(redact::Args),
-
-
+    /// Show in a few seconds what Egret does, without a network.
+    Demo(demo::Args),
 }
 
 impl Default for Command {
@@ -48,7 +48,7 @@ impl Command {
             Self::Ca(args) => ca::run(args, out, err),
             Self::Env(args) => env::run(args, out, err),
             Self::Redact(args) => redact::run(args, out, err),
-
+            Self::Demo(args) => demo::run(args, out),
         }
     }
 }

@@ -295,7 +295,7 @@ mod tests {
         tls.client_hello_too_large
         request.malformed
         request.ambiguous
-        request.unsupported
+        request.unsupported request.encoding
         secret.unrewritable
         secret.wrong_audience
         secret.blocked
@@ -309,7 +309,7 @@ mod tests {
         limit.head_size
         limit.head_fields
         limit.head_timeout
-        limit.body_size
+        limit.body_size limit.decompression
         limit.idle
         limit.client_hello_timeout
         upstream.name_not_found
@@ -323,7 +323,7 @@ mod tests {
         upstream.response_timeout
         upstream.closed
         upstream.upgrade_invalid
-        internal.panic
+        client.closed internal.panic
         shutdown.draining
     ";
 
@@ -356,7 +356,7 @@ mod tests {
         for reason in DenyReason::ALL {
             assert_eq!(DenyReason::from_code(reason.code()), Some(*reason));
             assert!(
-                [400, 403, 407, 408, 413, 429, 431, 500, 502, 503, 504].contains(&reason.status()),
+                [400, 403, 407, 408, 413, 415, 429, 431, 499, 500, 502, 503, 504].contains(&reason.status()),
                 "{reason}"
             );
             assert!(

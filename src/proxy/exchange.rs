@@ -292,7 +292,7 @@ impl Exchange {
     /// CONNECT: a tunnel that is only watched, or one that is looked into.
     async fn connect(&mut self, request: Request<Incoming>, tenant: Arc<Tenant>) -> Result<Response<ReplyBody>, Refusal> {
         if !matches!(self.connection.entrance, Entrance::Listener) {
-            return Err(Refusal::new(DenyReason::RequestMalformed).detail("CONNECT inside a tunnel"));
+            return Err(Refusal::new(DenyReason::RequestUnsupported).detail("CONNECT inside a tunnel is not forwarded"));
         }
         let (parts, body) = request.into_parts();
         let authority = head::read_connect(&parts)?;

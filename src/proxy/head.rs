@@ -34,7 +34,7 @@ pub(crate) fn read_absolute(parts: &Parts) -> Result<Head, Refusal> {
     let scheme = match parts.uri.scheme_str() {
         Some("http") => Scheme::Http,
         Some("https") => Scheme::Https,
-        Some(_) => return Err(Refusal::new(DenyReason::RequestMalformed).detail("Egret forwards the schemes http and https")),
+        Some(_) => return Err(Refusal::new(DenyReason::RequestUnsupported).detail("Egret forwards the schemes http and https")),
         None => {
             return Err(Refusal::new(DenyReason::RequestMalformed)
                 .detail("this is a proxy: send the whole URL (absolute-form) or CONNECT, as clients do when HTTP_PROXY and HTTPS_PROXY are set"));
@@ -179,7 +179,7 @@ mod tests {
         absolute("http://a.test/x", &["a.test, b.test"], Err(DenyReason::RequestMalformed));
         absolute("http://user:pw@a.test/x", &["a.test"], Err(DenyReason::RequestMalformed));
         absolute("http://a.test/x", &["user@a.test"], Err(DenyReason::RequestMalformed));
-        absolute("ftp://a.test/x", &["a.test"], Err(DenyReason::RequestMalformed));
+        absolute("ftp://a.test/x", &["a.test"], Err(DenyReason::RequestUnsupported));
         absolute("/x", &["a.test"], Err(DenyReason::RequestMalformed));
         absolute("http://a.test/a/../b", &["a.test"], Err(DenyReason::RequestAmbiguous));
     }

@@ -187,7 +187,7 @@ async fn offer(opened: &mut Opened, key: &Arc<Key>, handover: &Handover) -> Offe
     }
     match generation.pool.take(key) {
         Some(upstream) => {
-            let offer = if upstream.speaks_http2() { Offer::Http2 } else { Offer::Http1 };
+            let offer = if key.wanted == Wanted::Http2 && upstream.speaks_http2() { Offer::Http2 } else { Offer::Http1 };
             generation.pool.put(upstream);
             offer
         }

@@ -22,6 +22,7 @@ use super::wire::{Fault, HeadLimits};
 use super::{Connection, Entrance, Handover, Proxy};
 use crate::audit::record::Form;
 use crate::metrics::ConnectionKind;
+use crate::policy::DenyReason;
 
 /// How an HTTP/2 connection begins (RFC 9113 §3.4).
 pub(crate) const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -142,15 +143,31 @@ where
         ended = Pin::new(&mut http) => Some(ended),
         _ = drain.wait_for(|draining| *draining) => None,
     };
-    if ended.is_none() {
-        Pin::new(&mut http).graceful_shutdown();
-        let _ = Pin::new(&mut http).await.is_ok();
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            Pin::new(&mut http).graceful_shutdown();
+            Pin::new(&mut http).await
+        }
+    };
+    if inspection.fault().is_none() && ended.is_err_and(|error| error.is_parse()) {
+        // hyper refused what the check let pass, and has answered it already: the record is left to write.
+        tracing::warn!("a request passed the wire check and failed to parse");
+        record_unreadable(&connection).await;
     }
     if let Some(fault) = inspection.fault()
         && let Some(parts) = http.into_parts()
     {
         let (stream, _) = parts.io.into_inner().into_parts();
         refuse_bytes(&connection, stream, fault).await;
+    }
+}
+
+async fn record_unreadable(connection: &Connection) {
+    if let Ok(slot) = connection.proxy.reserve() {
+        let mut ledger = Ledger::new(slot, connection, connection.form(&http::Method::GET));
+        connection.identify_by_address(&mut ledger);
+        connection.refuse(ledger, DenyReason::RequestMalformed.into()).await;
     }
 }
 

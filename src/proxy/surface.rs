@@ -185,14 +185,14 @@ pub(crate) fn scrub_headers(generation: &Generation, ledger: &mut Ledger, permit
     let Some(action) = Action::of(generation.redaction.surfaces.header) else { return Ok(()) };
     let redaction = &generation.redaction;
     let mut found = Vec::new();
+    let mut strayed = false;
     for (name, value) in &mut outbound.headers {
-        let at_home = |rule: &Rule| {
-            let has_slot = rule.audience_headers().iter().any(|own| own.eq_ignore_ascii_case(name.as_str()));
-            has_slot && redaction.audiences.admits(rule, permit.rule().map(|rule| &**rule), permit.host())
-        };
+        let has_slot = |rule: &Rule| rule.audience_headers().iter().any(|own| own.eq_ignore_ascii_case(name.as_str()));
+        let at_home = |rule: &Rule| has_slot(rule) && redaction.audiences.admits(rule, permit.rule().map(|rule| &**rule), permit.host());
         let Some((clean, findings)) = generation.redaction.redactor.value(value.as_bytes(), &at_home) else {
             continue;
         };
+        strayed |= findings.iter().filter_map(|finding| redaction.redactor.rules().named(&finding.rule)).any(has_slot);
         found.extend(findings.into_iter().map(|finding| Found {
             finding,
             surface: Surface::Header,
@@ -205,8 +205,10 @@ pub(crate) fn scrub_headers(generation: &Generation, ledger: &mut Ledger, permit
     let refused = !found.is_empty();
     ledger.found(found);
     match action {
+        // A credential in the place for one, on its way to somebody else's host.
+        Action::Refuse(_) if strayed => Err(DenyReason::SecretWrongAudience.into()),
         Action::Refuse(reason) if refused => Err(reason.into()),
-        _ => Ok(()),
+        Action::Rewrite | Action::Note | Action::Refuse(_) => Ok(()),
     }
 }
 

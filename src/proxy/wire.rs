@@ -6,6 +6,9 @@
 //!
 //! It does not decide about targets, decode bodies or know about IO.
 
+use http::Uri;
+use http::uri::Authority;
+
 use crate::policy::DenyReason;
 
 /// Heads larger or wider than this are refused.
@@ -98,13 +101,16 @@ impl Framing {
         self.state == State::Head
     }
 
-    /// Checks `bytes`, which follow those passed before. Work is linear in `bytes`.
+    /// Checks `bytes`, which follow those passed before. Work is linear in `bytes`. What is good before a fault passes first; the fault
+    /// comes when its bytes stand at the front.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Advance, Fault> {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            match self.step(rest)? {
-                0 => return Ok(Advance::Passed(at)),
-                passed => at += passed,
+            match self.step(rest) {
+                Ok(0) => return Ok(Advance::Passed(at)),
+                Ok(passed) => at += passed,
+                Err(_) if at > 0 => return Ok(Advance::Passed(at)),
+                Err(fault) => return Err(fault),
             }
         }
         Ok(Advance::All)
@@ -258,6 +264,11 @@ impl<'a> RequestLine<'a> {
         if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
             return Err(malformed("the request target holds a byte that must be percent-encoded"));
         }
+        // The parser that hyper uses: what it would refuse is refused here, with a reply and a record.
+        let is_uri = if method == b"CONNECT" { Authority::try_from(target).is_ok() } else { Uri::try_from(target).is_ok() };
+        if !is_uri {
+            return Err(malformed("the request target is not a URI in a form that its method takes"));
+        }
         let http_1_1 = match version {
             b"HTTP/1.1" => true,
             b"HTTP/1.0" => false,
@@ -397,8 +408,11 @@ mod tests {
     #[track_caller]
     fn check(bytes: &str, expected: Result<Advance, DenyReason>) {
         let mut framing = Framing::new(LIMITS);
-        let got = framing.advance(bytes.as_bytes()).map_err(|fault| fault.reason);
-        assert_eq!(got, expected, "{bytes:?}");
+        let mut got = framing.advance(bytes.as_bytes());
+        if let (Ok(Advance::Passed(good)), Err(_)) = (got, expected) {
+            got = framing.advance(&bytes.as_bytes()[good..]);
+        }
+        assert_eq!(got.map_err(|fault| fault.reason), expected, "{bytes:?}");
     }
 
     #[test]
@@ -454,6 +468,9 @@ mod tests {
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
             "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
             "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 4\r\n\r\n",
+            "CONNECT a:1/x HTTP/1.1\r\nHost: a:1\r\n\r\n",
+            "CONNECT http://a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
+            "GET http:// HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nContent-Length: 4\r\n\r\n",
         ] {
             check(bytes, Err(DenyReason::RequestMalformed));
@@ -504,18 +521,24 @@ mod tests {
     }
 
     /// Feeds pieces as the IO adaptor does and tells how many bytes passed, or why not.
-    fn passed(framing: &mut Framing, pieces: &[&[u8]]) -> Result<usize, Fault> {
+    fn passed(framing: &mut Framing, pieces: &[&[u8]]) -> (usize, Option<Fault>) {
         let mut stash = Vec::new();
         let mut total = 0;
         for piece in pieces {
             stash.extend_from_slice(piece);
-            let count = match framing.advance(&stash)? {
-                Advance::All => stash.len(),
-                Advance::Passed(count) => count,
-            };
-            stash.drain(..count);
-            total += count;
+            loop {
+                let count = match framing.advance(&stash) {
+                    Ok(Advance::All) => stash.len(),
+                    Ok(Advance::Passed(count)) => count,
+                    Err(fault) => return (total, Some(fault)),
+                };
+                stash.drain(..count);
+                total += count;
+                if count == 0 || stash.is_empty() {
+                    break;
+                }
+            }
         }
-        Ok(total)
+        (total, None)
     }
 }

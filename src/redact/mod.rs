@@ -9,8 +9,9 @@
 //! leftmost wins, then the longest, then the rule that stands first. A secret that outgrows its window is replaced
 //! to the window's end and on for as long as the rule's automaton stays alive.
 //!
-//! A file a step: `pack` and `rules` (the TOML packs), `automaton` (one rule's expression), `runs` and `prefilter` (where a
-//! secret could begin at all), `checks` (what a match must satisfy besides), `scanner` (decides), `stream` (holds back what is
+//! A file a step: `pack` and `rules` (the TOML packs), `automaton` (one rule's expression), `runs`, `rare` and `prefilter` (where a
+//! secret could begin at all), `candidate` and
+//! `credit` (what begins there, at what cost), `checks` (what a match must satisfy besides), `scanner` (decides), `stream` (holds back what is
 //! undecided), `replacement`, `findings`.
 //!
 //! Deliberately not here: decoding. Content codings are undone and redone by the caller; JSON `\u` escapes, percent
@@ -18,11 +19,16 @@
 //! it would scan its own text and map what was found back to the bytes it came from.
 
 mod automaton;
+mod candidate;
 mod checks;
+mod credit;
+mod endless;
+mod error;
 mod examples;
 mod findings;
 mod pack;
 mod prefilter;
+mod rare;
 mod replacement;
 mod rules;
 mod runs;
@@ -34,10 +40,11 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+pub use error::RuleError;
 pub use examples::ExampleFailure;
 pub use findings::{Finding, Fingerprint, FingerprintKey};
 pub use replacement::{Replacement, ReplacementError, Template};
-pub use rules::{Rule, RuleError, RuleIndex, Rules};
+pub use rules::{Rule, RuleIndex, Rules};
 pub use stream::Stream;
 
 use findings::Tally;

@@ -6,9 +6,8 @@
 
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
-
 use super::automaton::Automaton;
+use super::rare::{GROUPS, RareTexts};
 use super::rules::RuleIndex;
 use super::runs::{RUN, is_token_byte, next_run};
 
@@ -36,8 +35,7 @@ pub(super) struct NoBeginning;
 /// The search for all rules' beginnings.
 pub(super) struct Prefilter {
     in_runs: FirstBytes,
-    everywhere: Vec<(Vec<u8>, u64)>,
-    search: Option<AhoCorasick>,
+    rare_texts: RareTexts,
     buckets: Vec<Vec<RuleIndex>>,
 }
 
@@ -89,8 +87,7 @@ impl Prefilter {
     pub(super) fn new() -> Self {
         Self {
             in_runs: FirstBytes::none(),
-            everywhere: Vec::new(),
-            search: None,
+            rare_texts: RareTexts::default(),
             buckets: vec![Vec::new(); BUCKETS],
         }
     }
@@ -113,7 +110,7 @@ impl Prefilter {
                 return Err(NoBeginning);
             }
             for text in beginnings {
-                self.add_everywhere(text, bucket);
+                self.rare_texts.add(text, bucket);
             }
         }
         if let Some(rules) = self.buckets.get_mut(number) {
@@ -122,32 +119,9 @@ impl Prefilter {
         Ok(())
     }
 
-    // No text here begins with another, so that at each position at most one is found.
-    fn add_everywhere(&mut self, text: Vec<u8>, bucket: u64) {
-        if let Some((_, buckets)) = self
-            .everywhere
-            .iter_mut()
-            .find(|(known, _)| text.starts_with(known))
-        {
-            *buckets |= bucket;
-            return;
-        }
-        let longer = self
-            .everywhere
-            .extract_if(.., |(known, _)| known.starts_with(&text));
-        let buckets = longer.fold(bucket, |all, (_, buckets)| all | buckets);
-        self.everywhere.push((text, buckets));
-    }
-
     /// Builds the search, after the last rule.
     pub(super) fn finish(&mut self) -> Result<(), aho_corasick::BuildError> {
-        if !self.everywhere.is_empty() {
-            let search = AhoCorasick::builder()
-                .match_kind(MatchKind::LeftmostFirst)
-                .build(self.everywhere.iter().map(|(text, _)| text))?;
-            self.search = Some(search);
-        }
-        Ok(())
+        self.rare_texts.finish()
     }
 
     /// The rules in the first of `buckets`, and the buckets after it.
@@ -162,7 +136,7 @@ impl Prefilter {
 
     /// The next candidate that begins with a run, at or after `from`; `whole` when no bytes follow `text`. `known` is
     /// where runs are known to begin, for the next call.
-    pub(super) fn next_in_run(
+    fn next_in_run(
         &self,
         text: &[u8],
         from: usize,
@@ -175,7 +149,7 @@ impl Prefilter {
                 if let Some(found) = self.in_stretch(text, from, known.end) {
                     return found;
                 }
-                from = known.end;
+                from = after_stretch(text, known.end);
             }
             let Some(stretch) = next_run(text, from) else {
                 break;
@@ -237,42 +211,75 @@ impl Prefilter {
             })
             .unwrap_or(text.len())
     }
+}
 
-    /// The next candidate that begins with a rare text, at or after `from`; `whole` when no bytes follow `text`.
-    pub(super) fn next_everywhere(&self, text: &[u8], from: usize, whole: bool) -> Found {
-        let rest = text.get(from..).unwrap_or_default();
-        if let Some(hit) = self.search.as_ref().and_then(|search| search.find(rest)) {
-            let buckets = self
-                .everywhere
-                .get(hit.pattern().as_usize())
-                .map_or(0, |(_, buckets)| *buckets);
-            return Found::Candidate {
-                at: from + hit.start(),
-                buckets,
-            };
+/// Where a run may begin again after a stretch of beginnings that ends at `end`.
+fn after_stretch(text: &[u8], end: usize) -> usize {
+    match text.get(end + RUN - 1) {
+        Some(byte) if !is_token_byte(*byte) => end + RUN,
+        _ => end,
+    }
+}
+
+/// The searches for candidates, each of which keeps what it found until the scan has passed it.
+#[derive(Default)]
+pub(super) struct Search {
+    in_run: Option<Found>,
+    runs: Range<usize>,
+    rare: [Option<Found>; GROUPS],
+}
+
+impl Search {
+    /// The next candidate at or after `from`; `whole` when no bytes follow `text`.
+    pub(super) fn next(
+        &mut self,
+        prefilter: &Prefilter,
+        text: &[u8],
+        from: usize,
+        whole: bool,
+    ) -> Found {
+        let runs = &mut self.runs;
+        let in_run = kept(&mut self.in_run, from, || {
+            prefilter.next_in_run(text, from, whole, runs)
+        });
+        let groups = prefilter.rare_texts.groups().iter().zip(&mut self.rare);
+        groups.fold(in_run, |first, (group, slot)| {
+            first.or_earlier(kept(slot, from, || group.next(text, from, whole)))
+        })
+    }
+}
+
+impl Found {
+    fn position(self) -> usize {
+        match self {
+            Self::Candidate { at, .. } | Self::NoneBefore(at) => at,
         }
-        if whole {
-            return Found::NoneBefore(text.len());
-        }
-        Found::NoneBefore(self.unfinished_text(text, from))
     }
 
-    fn unfinished_text(&self, text: &[u8], from: usize) -> usize {
-        let longest = self
-            .everywhere
-            .iter()
-            .map(|(text, _)| text.len())
-            .max()
-            .unwrap_or(1);
-        let first = from.max((text.len() + 1).saturating_sub(longest));
-        (first..text.len())
-            .find(|at| {
-                text.get(*at..).is_some_and(|tail| {
-                    self.everywhere
-                        .iter()
-                        .any(|(known, _)| known.starts_with(tail))
-                })
-            })
-            .unwrap_or(text.len())
+    /// The earlier of the two; of two candidates at one position, both.
+    fn or_earlier(self, other: Self) -> Self {
+        match (self, other) {
+            (
+                Self::Candidate { at, buckets },
+                Self::Candidate {
+                    at: same,
+                    buckets: more,
+                },
+            ) if at == same => Self::Candidate {
+                at,
+                buckets: buckets | more,
+            },
+            // What is undecided at a position comes before what is found there.
+            (Self::Candidate { at, .. }, Self::NoneBefore(open)) if at == open => other,
+            _ if other.position() < self.position() => other,
+            _ => self,
+        }
+    }
+}
+
+fn kept(slot: &mut Option<Found>, from: usize, search: impl FnOnce() -> Found) -> Found {
+    match *slot {
+        Some(found) if found.position() >= from => found,
+        _ => *slot.insert(search()),
     }
 }

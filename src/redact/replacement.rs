@@ -176,10 +176,9 @@ fn letters(hidden: &[u8]) -> &'static [u8] {
 
 /// Whether `hidden` is what a replacement of the same length leaves behind.
 pub(super) fn is_filled(hidden: &[u8]) -> bool {
-    let mut filler = Filler::letters(hidden, Escape::No);
-    let mut filled = Vec::with_capacity(hidden.len());
-    filler.go_on(hidden, &mut filled);
-    hidden.len() > 1 && filled == hidden
+    let mut again = Vec::with_capacity(hidden.len());
+    Filler::letters(hidden, Escape::No).go_on(hidden, &mut again);
+    hidden.len() > 1 && again == hidden
 }
 
 #[cfg(test)]

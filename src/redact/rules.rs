@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::automaton::Automaton;
 use super::checks::entropy;
+use super::error::{NO_ALLOWLISTS, NO_BEGINNING, RULES_MAX, RuleError, refuse_unusable};
 use super::pack::{Entry, Pack};
 use super::prefilter::Prefilter;
 use super::replacement::is_filled;
@@ -12,9 +13,6 @@ use super::replacement::is_filled;
 const WINDOW: usize = 4 * 1024;
 /// The largest window a rule may ask for: the bound of what a stream holds back.
 const WINDOW_MAX: usize = 16 * 1024;
-/// How many rules there may be.
-const RULES_MAX: usize = 4096;
-
 /// Where a rule stands among its [`Rules`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleIndex(u16);
@@ -36,58 +34,6 @@ pub struct Rule {
     id: Arc<str>,
     entry: Entry,
     automaton: Automaton,
-}
-
-/// Why a pack of rules is not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum RuleError {
-    /// Not TOML, or not the shape of a rule pack.
-    #[error("{origin}: {source}")]
-    Parse {
-        /// The pack.
-        origin: String,
-        /// What and where, with the line.
-        source: Box<toml::de::Error>,
-    },
-    /// Redaction without rules would let everything pass.
-    #[error("no rules: a pack needs at least one [[rules]] entry")]
-    Empty,
-    /// Beyond the limit.
-    #[error("{origin}: more than {RULES_MAX} rules")]
-    TooMany {
-        /// The pack.
-        origin: String,
-    },
-    /// Two rules of one name.
-    #[error("{origin}: rule {rule:?} is there twice; give one of them another id")]
-    Duplicate {
-        /// The pack with the second of them.
-        origin: String,
-        /// The id.
-        rule: String,
-    },
-    /// The expression can't be compiled.
-    #[error("{origin}: rule {rule:?}: key `regex`: {problem}")]
-    Regex {
-        /// The pack.
-        origin: String,
-        /// The rule.
-        rule: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A field or value that can't be honoured.
-    #[error("{origin}: rule {rule:?}: key `{key}`: {remedy}")]
-    Unusable {
-        /// The pack.
-        origin: String,
-        /// The rule; `*` for the pack itself.
-        rule: String,
-        /// The key at fault.
-        key: &'static str,
-        /// What to do instead.
-        remedy: &'static str,
-    },
 }
 
 impl Rules {
@@ -159,17 +105,9 @@ impl Rules {
                 origin: origin.to_owned(),
             })?;
         let rule = Rule::compile(origin, entry)?;
-        self.prefilter.add(index, &rule.automaton).map_err(|_| {
-            let key = [(
-                "regex",
-                true,
-                "every match must begin with a text of at least three bytes that is fixed \
-                save for a few choices, such as \"key_\"; drop what may stand before it",
-            )];
-            refuse_unusable(origin, &rule.id, &key)
-                .err()
-                .unwrap_or(RuleError::Empty)
-        })?;
+        self.prefilter
+            .add(index, &rule.automaton)
+            .map_err(|_| RuleError::unusable(origin, &rule.id, "regex", NO_BEGINNING))?;
         self.rules.push(rule);
         Ok(())
     }
@@ -197,25 +135,6 @@ impl Rules {
     /// Never: no rules is an error of [`Rules::compile`].
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
-    }
-}
-
-const NO_ALLOWLISTS: &str =
-    "exceptions are not supported; narrow the rule's regex, or leave the rule out";
-
-fn refuse_unusable(
-    origin: &str,
-    rule: &str,
-    keys: &[(&'static str, bool, &'static str)],
-) -> Result<(), RuleError> {
-    match keys.iter().find(|(_, there, _)| *there) {
-        None => Ok(()),
-        Some((key, _, remedy)) => Err(RuleError::Unusable {
-            origin: origin.to_owned(),
-            rule: rule.to_owned(),
-            key,
-            remedy,
-        }),
     }
 }
 
@@ -367,5 +286,80 @@ impl std::fmt::Debug for Rule {
         f.debug_struct("Rule")
             .field("id", &self.id)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_refused(pack: &str, says: &str) {
+        let error = Rules::compile(&[("own.toml", pack)])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(says), "{error:?} does not say {says:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_by_name() {
+        check_refused("", "no rules");
+        check_refused("[[rules]]\nid = 1", "own.toml");
+        check_refused(
+            "[[rules]]\nid = 'x'\nregexp = 'a'",
+            "unknown field `regexp`",
+        );
+        check_refused(
+            "[[rules]]\nid = 'x'\nregex = '('",
+            "own.toml: rule \"x\": key `regex`",
+        );
+        check_refused(
+            "[[rules]]\nid = 'x'\nregex = '[a-z]{32}'",
+            "at least three bytes",
+        );
+        check_refused("[[rules]]\nid = 'x'\nregex = 'ab'", "at least three bytes");
+        check_refused(
+            "[[rules]]\nid = 'x'\npath = 'a'\nregex = 'abcd'",
+            "key `path`",
+        );
+        check_refused("[[rules]]\nid = 'x'", "key `regex`");
+        check_refused(
+            "[[rules]]\nid = 'x'\nregex = 'abcd'\nsecretGroup = 1",
+            "key `secretGroup`",
+        );
+        check_refused(
+            "[[rules]]\nid = 'x'\nregex = 'abcd'\nwindow = 100000",
+            "key `window`",
+        );
+        check_refused("[extend]\nuseDefault = true", "rule \"*\": key `extend`");
+        check_refused("[[allowlists]]\nregexes = ['a']", "key `allowlists`");
+        let rule = "[[rules]]\nid = 'x'\nregex = 'abcd'\n";
+        check_refused(&format!("{rule}{rule}"), "is there twice");
+        check_refused(
+            &format!("{rule}[[rules.allowlists]]\nstopwords = ['a']"),
+            "key `allowlists`",
+        );
+    }
+
+    #[test]
+    fn gitleaks_fields_are_read() {
+        let pack = r"
+            title = 'own'
+            [[rules]]
+            id = 'corp-token'
+            description = 'A token'
+            regex = '(?i)corp_([a-z0-9]{20})'
+            secretGroup = 1
+            entropy = 2.5
+            keywords = ['corp_']
+            tags = ['corp']";
+        let rules =
+            Rules::compile(&[("own.toml", pack), ("builtin", Rules::BUILTIN_TOML)]).unwrap();
+        let rule = rules.named("corp-token").unwrap();
+        assert_eq!(
+            (rule.description(), rule.tags()),
+            ("A token", &["corp".to_owned()][..])
+        );
+        assert!(rules.named("github-pat").is_some());
     }
 }

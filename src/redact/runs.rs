@@ -4,9 +4,7 @@ use std::ops::Range;
 
 /// The shortest run of token bytes in which a token is looked for.
 pub(super) const RUN: usize = 16;
-/// How much of a run is measured before it is looked at, so that both happen in the nearest cache.
-const STRETCH: usize = 2048;
-/// How many positions are looked at together.
+/// How many bytes are looked at together.
 const BLOCK: usize = 64;
 
 /// Whether tokens are made of this byte: `A-Z a-z 0-9 _ - . / +`.
@@ -24,61 +22,47 @@ fn token_mark(byte: u8) -> u8 {
     letter | mark | u8::from(byte == b'+') | u8::from(byte == b'_')
 }
 
-#[inline]
-fn is_token_block(block: &[u8]) -> bool {
-    block.iter().fold(1, |all, byte| all & token_mark(*byte)) == 1
-}
-
 /// Where runs begin: the next positions at or after `from` that have a whole run after them, or as many of them as
-/// make a stretch.
+/// were looked at together.
 pub(super) fn next_run(text: &[u8], from: usize) -> Option<Range<usize>> {
     let mut at = from;
-    while let Some((block, rest)) = text.get(at..)?.split_first_chunk::<BLOCK>() {
-        let Some(next) = rest.first_chunk::<RUN>() else {
-            break;
-        };
-        let starts = run_starts(token_bits(block) | token_bits(next) << BLOCK);
+    while let Some(block) = text.get(at..)?.first_chunk::<BLOCK>() {
+        let bits = token_bits(block);
+        let starts = run_starts(bits);
         if starts != 0 {
             let start = starts.trailing_zeros();
             let length = (starts >> start).trailing_ones();
             let start = at + usize::try_from(start).ok()?;
-            let end = start + usize::try_from(length).ok()?;
-            let goes_on = end == at + BLOCK;
-            let end = if goes_on {
-                run_end(text, end + RUN - 1, start + STRETCH) + 1 - RUN
-            } else {
-                end
-            };
-            return Some(start..end);
+            return Some(start..start + usize::try_from(length).ok()?);
         }
-        at += BLOCK;
+        // The last bytes may be the beginning of a run.
+        at += BLOCK - usize::try_from(bits.leading_ones()).ok()?;
     }
     next_run_bytewise(text, at)
 }
 
 /// A bit for each byte of `block`, set for token bytes. Written so that the compiler turns it into SIMD.
 #[inline]
-fn token_bits<const N: usize>(block: &[u8; N]) -> u128 {
-    let marks = block.map(token_mark);
-    marks
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .rev()
-        .fold(0, |bits, eight| {
-            // The product's highest byte gathers the lowest bit of each of the eight.
-            let gathered = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-            bits << 8 | u128::from(gathered)
-        })
+fn token_bits(block: &[u8; BLOCK]) -> u64 {
+    let mut marks = [0; BLOCK];
+    for (mark, byte) in marks.iter_mut().zip(block) {
+        *mark = token_mark(*byte);
+    }
+    let (eights, _) = marks.as_chunks::<8>();
+    eights.iter().rev().fold(0, |bits, eight| {
+        // The product's highest byte gathers the lowest bits of all eight.
+        let gathered = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        bits << 8 | gathered
+    })
 }
 
-/// The first [`BLOCK`] positions at which [`RUN`] set bits begin.
+/// Where [`RUN`] set bits begin.
 #[inline]
-fn run_starts(bits: u128) -> u128 {
+fn run_starts(bits: u64) -> u64 {
     let two = bits & bits >> 1;
     let four = two & two >> 2;
     let eight = four & four >> 4;
-    eight & eight >> 8 & ((1 << BLOCK) - 1)
+    eight & eight >> 8
 }
 
 fn next_run_bytewise(text: &[u8], from: usize) -> Option<Range<usize>> {
@@ -87,20 +71,9 @@ fn next_run_bytewise(text: &[u8], from: usize) -> Option<Range<usize>> {
         let window = text.get(at..at + RUN)?;
         match window.iter().rposition(|byte| !is_token_byte(*byte)) {
             Some(last) => at += last + 1,
-            None => return Some(at..run_end(text, at + RUN, at + STRETCH) + 1 - RUN),
+            None => return Some(at..at + 1),
         }
     }
-}
-
-/// Where the run goes on to from `from`, but not past `limit`.
-fn run_end(text: &[u8], from: usize, limit: usize) -> usize {
-    let rest = text.get(from..limit.min(text.len())).unwrap_or_default();
-    let blocks = rest
-        .chunks_exact(BLOCK)
-        .take_while(|block| is_token_block(block))
-        .count();
-    let tail = rest.get(blocks * BLOCK..).unwrap_or_default();
-    from + blocks * BLOCK + tail.iter().take_while(|byte| is_token_byte(**byte)).count()
 }
 
 #[cfg(test)]
@@ -114,13 +87,12 @@ mod tests {
         for byte in 0..=u8::MAX {
             let listed = byte.is_ascii_alphanumeric() || b"_-./+".contains(&byte);
             assert_eq!(is_token_byte(byte), listed, "{byte:#x}");
-            assert_eq!(is_token_block(&[b'a', byte]), listed, "{byte:#x}");
         }
     }
 
     #[track_caller]
-    fn check_run(text: &str, from: usize, expected: Option<Range<usize>>) {
-        assert_eq!(next_run(text.as_bytes(), from), expected, "{text}");
+    fn check_run(text: &str, from: usize, expected: impl Into<Option<Range<usize>>>) {
+        assert_eq!(next_run(text.as_bytes(), from), expected.into(), "{text}");
     }
 
     #[test]
@@ -129,11 +101,11 @@ mod tests {
         check_run("0123456789abcde", 0, None);
         check_run("0123456789abcdef", 0, Some(0..1));
         check_run("\"0123456789abcdef\"", 0, Some(1..2));
-        check_run("short words and 0123456789abcdefgh!", 0, Some(16..19));
+        check_run("short words and 0123456789abcdefgh!", 0, Some(16..17));
         check_run("0123456789abcdef", 1, None);
-        let long = "a".repeat(STRETCH + 500);
-        check_run(&long, 3, Some(3..STRETCH + 4 - RUN));
-        check_run(&format!("{}!", &long[..100]), 0, Some(0..85));
+        let long = "a".repeat(200);
+        check_run(&long, 3, Some(3..4 + BLOCK - RUN));
+        check_run(&format!("! {}! {long}", "a".repeat(20)), 0, 2..7);
     }
 
     /// All positions that begin a run, stretch by stretch.

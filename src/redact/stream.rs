@@ -109,7 +109,7 @@ impl Stream {
 
     #[cfg(test)]
     pub(super) fn steps(&self) -> u64 {
-        self.scanner.steps
+        self.scanner.steps()
     }
 }
 

@@ -50,11 +50,10 @@ fn check_cut(redactor: &Redactor, text: &[u8], cuts: &[usize], expected: &(Vec<u
             expected.0.starts_with(&released),
             "cuts {cuts:?}: released something else"
         );
-        assert!(
-            text.len() - rest.len() <= released.len() + 16 * 1024 + 16
-                || !matches!(redactor.settings.replacement, Replacement::SameLength),
-            "held too much"
-        );
+        if matches!(redactor.settings.replacement, Replacement::SameLength) {
+            let held = text.len() - rest.len() - released.len();
+            assert!(held <= 16 * 1024, "cuts {cuts:?}: {held} bytes held back");
+        }
     }
     stream.flush(&mut out);
     released.extend(out.drain(..).flatten());
@@ -225,7 +224,7 @@ fn clean_pieces_pass_without_a_copy() {
     for _ in 0..3 {
         let mut out = Vec::new();
         stream.push(chunk.clone(), &mut out);
-        assert_eq!(out, [chunk.clone()]);
+        assert_eq!(out, std::slice::from_ref(&chunk));
         assert_eq!(out[0].as_ptr(), chunk.as_ptr());
     }
     let mut out = Vec::new();
@@ -333,7 +332,10 @@ fn floods_take_a_bounded_number_of_steps_and_any_cut_gives_the_same() {
         stream.push(Bytes::from(text.clone()), &mut out);
         stream.flush(&mut out);
         let steps = stream.steps();
-        assert!(steps <= 20 * text.len() as u64, "{name}: {steps} steps");
+        assert!(
+            steps <= 20 * u64::try_from(text.len()).unwrap(),
+            "{name}: {steps} steps"
+        );
         let expected = whole(&REDACTOR, &text);
         for cuts in [&[1][..], &[17, 4000, 3]] {
             check_cut(&REDACTOR, &text, cuts, &expected);
@@ -358,7 +360,7 @@ fn used_up_steps_end_in_replacement_and_never_in_passing() {
     let mut out = Vec::new();
     stream.push(Bytes::from(flood.clone()), &mut out);
     stream.flush(&mut out);
-    assert!(stream.steps() <= 40 * flood.len() as u64);
+    assert!(stream.steps() <= 40 * u64::try_from(flood.len()).unwrap());
     let expected = whole(&redactor, flood.as_bytes());
     assert!(!expected.1.is_empty());
     for cuts in [&[1][..], &[5000], &[17, 4000, 3]] {

@@ -146,7 +146,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
     (
         "admin: {listen: 127.0.0.1:3128}\n",
         "egret.yaml:1:",
-        &["admin.listen"],
+        &["proxy.listen"],
     ),
 ];
 

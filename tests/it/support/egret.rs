@@ -81,7 +81,9 @@ impl Setup {
         );
         let servers: Vec<String> = self.dns.iter().map(|at| format!("\"{at}\"")).collect();
         writeln!(yaml, "dns: {{servers: [{}]}}", servers.join(", ")).unwrap();
-        writeln!(yaml, "upstream: {{roots: [{folder}/roots.pem]}}").unwrap();
+        if !self.roots.is_empty() {
+            writeln!(yaml, "upstream: {{roots: [{folder}/roots.pem]}}").unwrap();
+        }
         let permits = self
             .permits
             .iter()

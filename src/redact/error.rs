@@ -1,0 +1,89 @@
+//! Why rule packs are refused, each with the key and the remedy.
+
+/// How many rules there may be.
+pub(super) const RULES_MAX: usize = 4096;
+
+/// Why a pack of rules is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleError {
+    /// Not TOML, or not the shape of a rule pack.
+    #[error("{origin}: {source}")]
+    Parse {
+        /// The pack.
+        origin: String,
+        /// What and where, with the line.
+        source: Box<toml::de::Error>,
+    },
+    /// Redaction without rules would let everything pass.
+    #[error("no rules: a pack needs at least one [[rules]] entry")]
+    Empty,
+    /// Beyond the limit.
+    #[error("{origin}: more than {RULES_MAX} rules")]
+    TooMany {
+        /// The pack.
+        origin: String,
+    },
+    /// Two rules of one name.
+    #[error("{origin}: rule {rule:?} is there twice; give one of them another id")]
+    Duplicate {
+        /// The pack with the second of them.
+        origin: String,
+        /// The id.
+        rule: String,
+    },
+    /// The expression can't be compiled.
+    #[error("{origin}: rule {rule:?}: key `regex`: {problem}")]
+    Regex {
+        /// The pack.
+        origin: String,
+        /// The rule.
+        rule: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A field or value that can't be honoured.
+    #[error("{origin}: rule {rule:?}: key `{key}`: {remedy}")]
+    Unusable {
+        /// The pack.
+        origin: String,
+        /// The rule; `*` for the pack itself.
+        rule: String,
+        /// The key at fault.
+        key: &'static str,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+}
+
+impl RuleError {
+    pub(super) fn unusable(
+        origin: &str,
+        rule: &str,
+        key: &'static str,
+        remedy: &'static str,
+    ) -> Self {
+        Self::Unusable {
+            origin: origin.to_owned(),
+            rule: rule.to_owned(),
+            key,
+            remedy,
+        }
+    }
+}
+
+pub(super) const NO_BEGINNING: &str = "every match must begin with a text of at least three bytes that is fixed save for \
+    a few choices, such as \"key_\"; drop what may stand before it";
+pub(super) const NO_ALLOWLISTS: &str =
+    "exceptions are not supported; narrow the rule's regex, or leave the rule out";
+
+/// Refuses the first of `keys` (key, whether it is at fault, remedy) that is at fault.
+pub(super) fn refuse_unusable(
+    origin: &str,
+    rule: &str,
+    keys: &[(&'static str, bool, &'static str)],
+) -> Result<(), RuleError> {
+    match keys.iter().find(|(_, there, _)| *there) {
+        None => Ok(()),
+        Some((key, _, remedy)) => Err(RuleError::unusable(origin, rule, key, remedy)),
+    }
+}
