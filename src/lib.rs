@@ -52,7 +52,7 @@
 //!
 //! 1. `policy` and `redact` do no IO, read no clock, know no runtime: `it::tidy::pure_code_knows_no_world`.
 //! 2. A socket to the outside is opened in one place, for vetted addresses:
-//!    `it::tidy::a_socket_is_opened_and_a_name_looked_up_in_one_place`, `it::tidy::the_lint_against_dials_is_lifted_twice`, and the
+//!    `it::tidy::a_socket_is_opened_and_a_name_looked_up_in_one_place`, `it::tidy::the_lint_against_dials_is_lifted_where_it_may_be`, and the
 //!    examples of [`Permit`](policy::Permit) and [`VettedAddrs`](policy::VettedAddrs) that must not compile.
 //! 3. A name is looked up only after it was allowed, at most once per exchange, as an absolute name:
 //!    `it::policy::a_refused_name_is_never_looked_up`, `it::addresses::what_was_vetted_is_dialled_even_when_the_name_moves_on`.

@@ -85,8 +85,8 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
     let admin = Arc::new(Admin::new(metrics.clone(), trail.clone(), readiness.clone(), recent));
     let admin = tokio::spawn(admin::serve(admin_listener, admin, told(ended)));
     let accepting = tokio::spawn(Arc::clone(&proxy).serve(proxy_listener));
-    let reloaded = Arc::clone(&proxy);
-    let take = move |config| reloaded.reload(config);
+    let served = Arc::clone(&proxy);
+    let take = move |config| served.reload(config);
     let reloading = tokio::spawn(reloader.run(take, metrics, signals.hangups()));
     readiness.ready();
     tracing::info!(proxy = %proxy_address, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "listening");
