@@ -3,11 +3,14 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::SystemTime;
 
 use egret::config;
 use egret::metrics::{Metrics, Surface};
 use egret::policy::DenyReason;
+
+use crate::support::egret::BINARY;
 
 const DOCUMENTS: [&str; 7] = [
     "README.md",
@@ -158,6 +161,27 @@ fn every_key_of_the_configuration_is_explained() {
         assert!(
             table.contains(&format!("| `{key}` |")),
             "README.md does not explain {key}"
+        );
+    }
+}
+
+#[test]
+fn every_command_is_explained() {
+    let output = Command::new(BINARY).arg("--help").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let listed = said
+        .split_once("Commands:\n")
+        .unwrap()
+        .1
+        .lines()
+        .take_while(|line| !line.is_empty());
+    let commands: Vec<&str> = listed.map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert!(commands.contains(&"run"), "{said}");
+    let readme = read("README.md");
+    for command in commands.into_iter().filter(|command| *command != "help") {
+        assert!(
+            readme.contains(&format!("`egret {command}")),
+            "README.md does not explain egret {command}"
         );
     }
 }

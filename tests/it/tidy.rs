@@ -118,7 +118,12 @@ impl Source {
 
     /// Whether code names `word`, alone or as the beginning of a longer name.
     fn names(code: &str, word: &str) -> bool {
-        let begins = |at: usize| !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
+        let begins = |at: usize| {
+            !code
+                .split_at(at)
+                .0
+                .ends_with(|before: char| before.is_alphanumeric() || before == '_')
+        };
         code.match_indices(word).any(|(at, _)| begins(at))
     }
 
