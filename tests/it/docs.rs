@@ -166,6 +166,18 @@ fn every_key_of_the_configuration_is_explained() {
 }
 
 #[test]
+fn the_numbers_are_those_of_the_code() {
+    let config = config::inspect(None).unwrap();
+    let counts = [
+        format!("{} kinds of secret", config.redaction.rules.len()),
+        format!("{} lists are in the binary", config::ALLOWLISTS.len()),
+    ];
+    for count in counts {
+        assert!(read("README.md").contains(&count), "README.md does not say: {count}");
+    }
+}
+
+#[test]
 fn every_command_is_explained() {
     let output = Command::new(BINARY).arg("--help").output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
