@@ -5,6 +5,7 @@
 //! looked at regularly as well.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +17,6 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::config::{self, Config};
 use crate::metrics::Metrics;
-use crate::proxy::Proxy;
 
 /// How often files are compared when no notification comes.
 const POLL: Duration = Duration::from_secs(15);
@@ -66,8 +66,13 @@ impl Reloader {
         }
     }
 
-    /// Reloads for as long as the process lives.
-    pub async fn run(mut self, proxy: Arc<Proxy>, metrics: Metrics, mut hangups: mpsc::Receiver<()>) {
+    /// Reloads for as long as the process lives: `take` puts a configuration in force, whole, or says why it can't.
+    pub async fn run<E: Display>(
+        mut self,
+        take: impl Fn(Config) -> Result<(), E>,
+        metrics: Metrics,
+        mut hangups: mpsc::Receiver<()>,
+    ) {
         let changed = Arc::new(Notify::new());
         let mut watcher = watch(&self.sources, &changed);
         loop {
@@ -84,7 +89,7 @@ impl Reloader {
                 continue;
             }
             self.seen = now;
-            if self.reload(&proxy, &metrics) {
+            if self.reload(&take, &metrics) {
                 watcher = watch(&self.sources, &changed);
             }
             let _ = &watcher;
@@ -92,7 +97,7 @@ impl Reloader {
     }
 
     /// Takes the configuration as it is now, or keeps the one in force and says why.
-    fn reload(&mut self, proxy: &Proxy, metrics: &Metrics) -> bool {
+    fn reload<E: Display>(&mut self, take: &impl Fn(Config) -> Result<(), E>, metrics: &Metrics) -> bool {
         let config = match config::load(self.file.as_deref()) {
             Ok(config) => config,
             Err(errors) => {
@@ -105,7 +110,7 @@ impl Reloader {
             tracing::warn!("listen addresses, audit and ca take effect only after a restart");
         }
         let sources = config.sources.clone();
-        if let Err(error) = proxy.reload(config) {
+        if let Err(error) = take(config) {
             tracing::error!(%error, "the new configuration is refused; the one in force stays");
             metrics.config_reload_refused();
             return false;

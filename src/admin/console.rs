@@ -13,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::{Admin, Phase, Refusal};
+use super::{Admin, Phase};
+use crate::audit::recent::Refusal;
 use crate::metrics::WorkloadTotals;
 
 const STYLE: &str = include_str!("console.css");

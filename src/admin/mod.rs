@@ -4,7 +4,6 @@
 //! on a listener of its own that only operators and Prometheus reach; the proxy never leads to it.
 
 mod console;
-mod recent;
 mod routes;
 
 use std::convert::Infallible;
@@ -21,9 +20,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::audit::Trail;
+use crate::audit::recent::Recent;
 use crate::metrics::Metrics;
-
-pub use recent::{Recent, Refusal};
 
 /// Connections served at once; further ones wait in the listener's backlog.
 const CONNECTIONS: usize = 64;

@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-use crate::admin::Recent;
+use crate::audit::recent::Recent;
 use crate::audit::{OnFailure, Trail};
 use crate::config;
 use crate::metrics::Metrics;

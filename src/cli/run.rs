@@ -13,7 +13,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::UNUSABLE;
-use crate::admin::{self, Admin, Readiness, Recent};
+use crate::admin::{self, Admin, Readiness};
+use crate::audit::recent::Recent;
 use crate::audit::{self, Trail};
 use crate::config::{self, Config, OnFailure};
 use crate::metrics::Metrics;
@@ -84,7 +85,9 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
     let admin = Arc::new(Admin::new(metrics.clone(), trail.clone(), readiness.clone(), recent));
     let admin = tokio::spawn(admin::serve(admin_listener, admin, told(ended)));
     let accepting = tokio::spawn(Arc::clone(&proxy).serve(proxy_listener));
-    let reloading = tokio::spawn(reloader.run(Arc::clone(&proxy), metrics, signals.hangups()));
+    let served = Arc::clone(&proxy);
+    let take = move |config| served.reload(config);
+    let reloading = tokio::spawn(reloader.run(take, metrics, signals.hangups()));
     readiness.ready();
     tracing::info!(proxy = %proxy_address, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "listening");
 

@@ -82,9 +82,9 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Client connections open at once; a further one is closed at once and counted as `limit.connections`.
+    /// Client connections open at once; a further one gets 503 `limit.connections` and is closed.
     connections: Count = 10_000, 1 => 1_000_000;
-    /// Open connections of one client address; a further one is closed at once and counted as `limit.connections`.
+    /// Open connections of one client address; a further one gets 429 `limit.client_connections` and is closed.
     connections_per_client: Count = 1_000, 1 => 1_000_000;
     /// Exchanges and tunnels under way at once; a further one gets 503 `limit.exchanges`.
     exchanges: Count = 20_000, 1 => 1_000_000;

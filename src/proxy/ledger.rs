@@ -139,9 +139,9 @@ impl Ledger {
     }
 
     /// What the console shows of a refusal. `hint` must hold no secret.
-    pub(crate) fn refusal(&self, refusal: &Refusal, hint: String) -> Option<crate::admin::Refusal> {
+    pub(crate) fn refusal(&self, refusal: &Refusal, hint: String) -> Option<crate::audit::recent::Refusal> {
         let open = self.open.as_ref()?;
-        Some(crate::admin::Refusal {
+        Some(crate::audit::recent::Refusal {
             time: open.time,
             workload: open.tenant.as_ref().map(|tenant| Arc::clone(&tenant.workload.name)).unwrap_or_default(),
             host: open.host.clone().unwrap_or_default(),

@@ -66,7 +66,7 @@ use self::places::{Place, Places};
 use self::pool::Key;
 use self::reply::Refusal;
 use self::wire::Fault;
-use crate::admin::Recent;
+use crate::audit::recent::Recent;
 use crate::audit::{ExchangeId, Form, Slot, Tls, Trail};
 use crate::config::Config;
 use crate::identity::Identified;

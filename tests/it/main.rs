@@ -13,6 +13,8 @@ mod clients;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod intercept;
 #[cfg(test)]
 mod lifecycle;
@@ -28,6 +30,8 @@ mod scenery;
 mod streams;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tidy;
 #[cfg(test)]
 mod trail;
 #[cfg(test)]
