@@ -31,9 +31,7 @@ impl Seeded {
     }
 
     fn text(&mut self, alphabet: &[u8], length: usize) -> String {
-        (0..length)
-            .map(|_| char::from(self.pick(alphabet)))
-            .collect()
+        (0..length).map(|_| char::from(self.pick(alphabet))).collect()
     }
 }
 
@@ -90,11 +88,7 @@ const CODE: [&str; 10] = [
 fn hash_dense_json() -> String {
     let mut random = Seeded(1);
     until_full(|text| {
-        let (sha, id, cursor) = (
-            random.text(HEX, 64),
-            random.text(HEX, 32),
-            random.text(BASE64, 44),
-        );
+        let (sha, id, cursor) = (random.text(HEX, 64), random.text(HEX, 32), random.text(BASE64, 44));
         let written = write!(
             text,
             r#"{{"id":"{id}","sha256":"{sha}","cursor":"{cursor}","role":"assistant","url":"https://api.example.com/v1/{id}"}},"#
@@ -137,11 +131,7 @@ fn redact(redactor: &Redactor, body: &Bytes) {
 
 fn throughput(c: &mut Criterion) {
     let rules = Arc::new(Rules::builtin().expect("the shipped rules compile"));
-    let redactor = Redactor::new(
-        rules,
-        Replacement::SameLength,
-        FingerprintKey::new(&[1; 32]),
-    );
+    let redactor = Redactor::new(rules, Replacement::SameLength, FingerprintKey::new(&[1; 32]));
     let mut inputs = vec![
         ("hash-dense json".to_owned(), hash_dense_json()),
         ("prose".to_owned(), words()),
@@ -163,10 +153,7 @@ fn throughput(c: &mut Criterion) {
         "postgres://a:b@",
     ];
     for flood in floods {
-        inputs.push((
-            format!("flood {}", flood.trim()),
-            flood.repeat((1 << 20) / flood.len()),
-        ));
+        inputs.push((format!("flood {}", flood.trim()), flood.repeat((1 << 20) / flood.len())));
     }
     let mut group = c.benchmark_group("redact");
     group.sample_size(10);
@@ -174,9 +161,7 @@ fn throughput(c: &mut Criterion) {
     group.measurement_time(std::time::Duration::from_secs(1));
     for (name, text) in inputs {
         let body = Bytes::from(text);
-        group.throughput(Throughput::Bytes(
-            u64::try_from(body.len()).unwrap_or(u64::MAX),
-        ));
+        group.throughput(Throughput::Bytes(u64::try_from(body.len()).unwrap_or(u64::MAX)));
         group.bench_function(name, |b| b.iter(|| redact(&redactor, &body)));
     }
     group.finish();

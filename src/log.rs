@@ -18,9 +18,7 @@ pub const FILTER_VARIABLE: &str = "EGRET_LOG";
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter doesn't parse.
-    #[error(
-        "{FILTER_VARIABLE} is no log filter (right would be: info, debug, or info,egret::proxy=trace): {0}"
-    )]
+    #[error("{FILTER_VARIABLE} is no log filter (right would be: info, debug, or info,egret::proxy=trace): {0}")]
     Filter(#[from] FromEnvError),
     /// The process has a log already.
     #[error("failed to set up the log: {0}")]
@@ -104,12 +102,7 @@ mod tests {
         });
         assert_eq!(line.matches('\n').count(), 1);
         let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let keys: Vec<_> = event
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
+        let keys: Vec<_> = event.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["level", "message", "path", "timestamp"]);
         assert_eq!(
             (&event["level"], &event["message"], &event["path"]),

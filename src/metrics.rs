@@ -23,8 +23,7 @@ pub const MEDIA_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// Upper bounds of the buckets of every duration, in milliseconds: OpenTelemetry's steps for HTTP, then three for streams.
 const BUCKETS: [u32; 17] = [
-    5, 10, 25, 50, 75, 100, 250, 500, 750, 1_000, 2_500, 5_000, 7_500, 10_000, 30_000, 60_000,
-    300_000,
+    5, 10, 25, 50, 75, 100, 250, 500, 750, 1_000, 2_500, 5_000, 7_500, 10_000, 30_000, 60_000, 300_000,
 ];
 
 /// The prefix of the reason codes that blame the origin or the way to it.
@@ -103,11 +102,7 @@ impl Metrics {
         let mut reasons: Vec<_> = reasons.into_iter().collect();
         reasons.sort_unstable();
         reasons.dedup();
-        let connections = Family::new(
-            "egret_connections_active",
-            "Connections that are open now.",
-            &["kind"],
-        );
+        let connections = Family::new("egret_connections_active", "Connections that are open now.", &["kind"]);
         let upstream_connect = Family::new(
             "egret_upstream_connect_seconds",
             "Time from the first dial to a connection to an origin.",
@@ -159,11 +154,7 @@ impl Metrics {
                 "Leaf certificates minted for intercepted names.",
                 &[],
             ),
-            audit_records: Family::new(
-                "egret_audit_records_total",
-                "Audit records written to the trail.",
-                &[],
-            ),
+            audit_records: Family::new("egret_audit_records_total", "Audit records written to the trail.", &[]),
             audit_errors: Family::new(
                 "egret_audit_errors_total",
                 "Failed attempts to write the audit trail, and records that were lost.",
@@ -193,24 +184,15 @@ impl Metrics {
     /// The counters of one workload, with a byte counter for each of its `rules` (as `list/number`). Called again after a
     /// reload, it keeps what was counted and forgets the rules that are gone. An empty name stands for clients that match
     /// no workload.
-    pub fn workload<'r>(
-        &self,
-        name: &str,
-        rules: impl IntoIterator<Item = &'r str>,
-    ) -> Arc<WorkloadMetrics> {
+    pub fn workload<'r>(&self, name: &str, rules: impl IntoIterator<Item = &'r str>) -> Arc<WorkloadMetrics> {
         let all = &self.0;
         let bytes = |rule: &str| RuleBytes {
             out: all.bytes.series(&[name, rule, "out"]),
             into: all.bytes.series(&[name, rule, "in"]),
         };
-        let rules: BTreeMap<Box<str>, RuleBytes> = rules
-            .into_iter()
-            .map(|rule| (rule.into(), bytes(rule)))
-            .collect();
+        let rules: BTreeMap<Box<str>, RuleBytes> = rules.into_iter().map(|rule| (rule.into(), bytes(rule))).collect();
         all.bytes.retain(|labels| match labels {
-            [workload, rule, _] if **workload == *name => {
-                rule.is_empty() || rules.contains_key(&**rule)
-            }
+            [workload, rule, _] if **workload == *name => rule.is_empty() || rules.contains_key(&**rule),
             _ => true,
         });
         Arc::new(WorkloadMetrics {
@@ -230,11 +212,7 @@ impl Metrics {
 
     /// Removes the series of every workload that `is_configured` doesn't know; the empty name stays.
     pub fn retain_workloads(&self, is_configured: impl Fn(&str) -> bool) {
-        let keep = |labels: &[Arc<str>]| {
-            labels
-                .first()
-                .is_none_or(|name| name.is_empty() || is_configured(name))
-        };
+        let keep = |labels: &[Arc<str>]| labels.first().is_none_or(|name| name.is_empty() || is_configured(name));
         self.0.exchanges.retain(keep);
         self.0.exchange_duration.retain(keep);
         self.0.bytes.retain(keep);
@@ -293,9 +271,7 @@ impl Metrics {
 
     /// States when the configuration in force was loaded.
     pub fn config_loaded(&self, at: SystemTime) {
-        let seconds = at
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         self.0
             .config_loaded
             .series(&[])
@@ -343,36 +319,20 @@ impl All {
         for result in LookupResult::ALL {
             self.dns_lookups.series(&[result.label()]);
         }
-        for reason in self
-            .reasons
-            .iter()
-            .filter(|reason| reason.starts_with(UPSTREAM))
-        {
+        for reason in self.reasons.iter().filter(|reason| reason.starts_with(UPSTREAM)) {
             self.upstream_errors.series(&[reason]);
         }
-        for family in [
-            &self.certificates_minted,
-            &self.audit_records,
-            &self.audit_errors,
-        ] {
+        for family in [&self.certificates_minted, &self.audit_records, &self.audit_errors] {
             family.series(&[]);
         }
         for result in ["taken", "refused"] {
             self.config_reloads.series(&[result]);
         }
         let revision = option_env!("EGRET_REVISION").unwrap_or("unknown");
-        self.build_info
-            .series(&[env!("CARGO_PKG_VERSION"), revision])
-            .set(1);
+        self.build_info.series(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
     }
 
-    fn exchange_series(
-        &self,
-        workload: &str,
-        form: Form,
-        verdict: Verdict,
-        reason: &str,
-    ) -> Arc<Counter> {
+    fn exchange_series(&self, workload: &str, form: Form, verdict: Verdict, reason: &str) -> Arc<Counter> {
         self.exchanges
             .series(&[workload, form.as_str(), verdict.as_str(), reason])
     }
@@ -451,13 +411,16 @@ impl WorkloadMetrics {
 
     /// The byte counters of a rule; without one, or with one that isn't the workload's, those with an empty rule.
     pub fn bytes(&self, rule: Option<&str>) -> &RuleBytes {
-        rule.and_then(|rule| self.rules.get(rule))
-            .unwrap_or(&self.no_rule)
+        rule.and_then(|rule| self.rules.get(rule)).unwrap_or(&self.no_rule)
     }
 
     /// Counts findings of a redaction rule. `rule` must be the name of a configured rule.
     pub fn redacted(&self, rule: &str, surface: Surface, findings: u64) {
-        self.metrics.0.redactions.series(&[&self.name, rule, surface.as_str()]).add(findings);
+        self.metrics
+            .0
+            .redactions
+            .series(&[&self.name, rule, surface.as_str()])
+            .add(findings);
     }
 }
 
@@ -542,13 +505,7 @@ impl ConnectionKind {
 }
 
 impl LookupResult {
-    const ALL: [Self; 5] = [
-        Self::Found,
-        Self::Cached,
-        Self::NotFound,
-        Self::Failed,
-        Self::TimedOut,
-    ];
+    const ALL: [Self; 5] = [Self::Found, Self::Cached, Self::NotFound, Self::Failed, Self::TimedOut];
 
     const fn label(self) -> &'static str {
         match self {
@@ -662,9 +619,7 @@ struct Histogram {
 
 impl Histogram {
     fn observe(&self, took: Duration) {
-        let bounds = BUCKETS
-            .iter()
-            .map(|bound| Duration::from_millis(u64::from(*bound)));
+        let bounds = BUCKETS.iter().map(|bound| Duration::from_millis(u64::from(*bound)));
         let place = bounds.take_while(|bound| *bound < took).count();
         if let Some(bucket) = self.buckets.get(place) {
             bucket.fetch_add(1, Ordering::Relaxed);
@@ -782,19 +737,12 @@ mod tests {
 
     use super::*;
 
-    const REASONS: [&str; 3] = [
-        "host.not_listed",
-        "upstream.closed",
-        "upstream.connect_failed",
-    ];
+    const REASONS: [&str; 3] = ["host.not_listed", "upstream.closed", "upstream.connect_failed"];
 
     #[track_caller]
     fn check(metrics: &Metrics, line: &str) {
         let text = metrics.encode();
-        assert!(
-            text.lines().any(|has| has == line),
-            "{line} is not in\n{text}"
-        );
+        assert!(text.lines().any(|has| has == line), "{line} is not in\n{text}");
     }
 
     #[test]
@@ -819,14 +767,8 @@ mod tests {
         );
         check(&metrics, r#"egret_connections_active{kind="tunnel"} 0"#);
         check(&metrics, r#"egret_dns_lookups_total{result="timeout"} 0"#);
-        check(
-            &metrics,
-            r#"egret_upstream_errors_total{reason="upstream.closed"} 0"#,
-        );
-        check(
-            &metrics,
-            r#"egret_config_reloads_total{result="refused"} 0"#,
-        );
+        check(&metrics, r#"egret_upstream_errors_total{reason="upstream.closed"} 0"#);
+        check(&metrics, r#"egret_config_reloads_total{result="refused"} 0"#);
         check(&metrics, "egret_audit_errors_total 0");
         assert!(
             !metrics
@@ -869,10 +811,7 @@ mod tests {
             &metrics,
             r#"egret_bytes_total{workload="w",rule="github/1",direction="out"} 7"#,
         );
-        check(
-            &metrics,
-            r#"egret_bytes_total{workload="w",rule="",direction="in"} 5"#,
-        );
+        check(&metrics, r#"egret_bytes_total{workload="w",rule="",direction="in"} 5"#);
         check(
             &metrics,
             r#"egret_redactions_total{workload="w",rule="github-pat",where="url"} 2"#,
@@ -880,10 +819,7 @@ mod tests {
         check(&metrics, r#"egret_connections_limit{kind="client"} 10000"#);
         check(&metrics, "egret_config_loaded_timestamp_seconds 1700000000");
         check(&metrics, r#"egret_config_reloads_total{result="taken"} 1"#);
-        check(
-            &metrics,
-            r#"egret_upstream_errors_total{reason="upstream.closed"} 1"#,
-        );
+        check(&metrics, r#"egret_upstream_errors_total{reason="upstream.closed"} 1"#);
         let refused = BTreeMap::from([("host.not_listed".into(), 1), ("internal.panic".into(), 1)]);
         assert_eq!(
             metrics.totals(),
@@ -899,14 +835,8 @@ mod tests {
     #[test]
     fn names_that_join_alike_are_told_apart() {
         let metrics = Metrics::new(REASONS);
-        metrics
-            .workload("ab", ["c/1"])
-            .bytes(Some("c/1"))
-            .add_out(1);
-        metrics
-            .workload("a", ["bc/1"])
-            .bytes(Some("bc/1"))
-            .add_out(2);
+        metrics.workload("ab", ["c/1"]).bytes(Some("c/1")).add_out(1);
+        metrics.workload("a", ["bc/1"]).bytes(Some("bc/1")).add_out(2);
         check(
             &metrics,
             r#"egret_bytes_total{workload="ab",rule="c/1",direction="out"} 1"#,
@@ -920,12 +850,8 @@ mod tests {
     #[test]
     fn a_connection_is_counted_while_its_guard_lives() {
         let metrics = Metrics::new(REASONS);
-        let guards = [
-            ConnectionKind::Client,
-            ConnectionKind::Client,
-            ConnectionKind::Upstream,
-        ]
-        .map(|kind| metrics.connection(kind));
+        let guards = [ConnectionKind::Client, ConnectionKind::Client, ConnectionKind::Upstream]
+            .map(|kind| metrics.connection(kind));
         check(&metrics, r#"egret_connections_active{kind="client"} 2"#);
         check(&metrics, r#"egret_connections_active{kind="upstream"} 1"#);
         drop(guards);
@@ -1010,8 +936,7 @@ mod tests {
             .write_all(metrics.encode().as_bytes())
             .unwrap();
         let said = promtool.wait_with_output().unwrap();
-        let text = String::from_utf8_lossy(&said.stdout).into_owned()
-            + &String::from_utf8_lossy(&said.stderr);
+        let text = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
         assert!(said.status.success() && text.is_empty(), "{text}");
     }
 }

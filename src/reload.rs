@@ -155,14 +155,20 @@ fn folder_of(source: &Path) -> &Path {
 }
 
 fn snapshot(sources: &[PathBuf]) -> Snapshot {
-    sources.iter().map(|source| (source.clone(), fingerprint(source))).collect()
+    sources
+        .iter()
+        .map(|source| (source.clone(), fingerprint(source)))
+        .collect()
 }
 
 /// A file's contents or a folder's names; none for what isn't there.
 fn fingerprint(source: &Path) -> Option<[u8; 32]> {
     let mut hash = Sha256::new();
     if source.is_dir() {
-        let mut names: Vec<_> = fs::read_dir(source).ok()?.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+        let mut names: Vec<_> = fs::read_dir(source)
+            .ok()?
+            .filter_map(|entry| Some(entry.ok()?.file_name()))
+            .collect();
         names.sort_unstable();
         for name in names {
             hash.update(name.as_encoded_bytes());

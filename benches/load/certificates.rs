@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -71,9 +71,7 @@ fn leaf(issuer: &CertifiedIssuer<'_, KeyPair>, certificate: &Path, key_file: &Pa
     params.use_authority_key_identifier_extension = true;
     valid_now(&mut params);
     let key = key();
-    let signed = params
-        .signed_by(&key, issuer)
-        .expect("a leaf can be signed");
+    let signed = params.signed_by(&key, issuer).expect("a leaf can be signed");
     write(certificate, &signed.pem());
     write(key_file, &key.serialize_pem());
 }

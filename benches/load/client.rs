@@ -112,9 +112,7 @@ impl Plan {
     fn request(&self, number: u64) -> Request<Full<Bytes>> {
         let body = || self.bodies[number as usize % self.bodies.len()].clone();
         match self.load.exchange {
-            Exchange::Get | Exchange::Hold => {
-                self.head(Method::GET, "/v1/items/4711", Bytes::new())
-            }
+            Exchange::Get | Exchange::Hold => self.head(Method::GET, "/v1/items/4711", Bytes::new()),
             Exchange::Bulk(size) if number.is_multiple_of(2) => {
                 self.head(Method::GET, &format!("/bytes/{size}"), Bytes::new())
             }
@@ -193,10 +191,7 @@ async fn connect(stream: &mut TcpStream, authority: &str) -> anyhow::Result<()> 
     let mut head = Vec::with_capacity(512);
     while !head.ends_with(b"\r\n\r\n") {
         ensure!(head.len() < HEAD_LIMIT, "a reply to CONNECT without an end");
-        ensure!(
-            stream.read_buf(&mut head).await? > 0,
-            "closed in the reply to CONNECT"
-        );
+        ensure!(stream.read_buf(&mut head).await? > 0, "closed in the reply to CONNECT");
     }
     let text = String::from_utf8_lossy(&head);
     let status = text.split_whitespace().nth(1);
@@ -235,11 +230,7 @@ impl Phase {
         for task in tasks {
             workers.push(task.await.expect("a worker ends"));
         }
-        let outcome = Outcome::of(
-            workers
-                .iter_mut()
-                .map(|worker| std::mem::take(&mut worker.tally)),
-        );
+        let outcome = Outcome::of(workers.iter_mut().map(|worker| std::mem::take(&mut worker.tally)));
         (workers, outcome)
     }
 
@@ -285,9 +276,7 @@ impl Outcome {
 fn quantile(sorted: &[Duration], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share) as usize;
     let at = rank.min(sorted.len().saturating_sub(1));
-    sorted
-        .get(at)
-        .map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
+    sorted.get(at).map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
 }
 
 /// One client: at most one request in flight.
@@ -356,10 +345,7 @@ impl Worker {
         let exchange = self.plan.load.exchange;
         if let (Exchange::Bulk(size), true) = (exchange, number.is_multiple_of(2)) {
             ensure!(status == StatusCode::OK, "status {status}");
-            ensure!(
-                drain(response.into_body()).await? == size,
-                "fewer bytes than asked for"
-            );
+            ensure!(drain(response.into_body()).await? == size, "fewer bytes than asked for");
             self.tally.bytes += size as u64;
             return Ok(());
         }

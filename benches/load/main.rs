@@ -11,11 +11,7 @@
     clippy::indexing_slicing,
     reason = "a benchmark that meets what it did not expect should stop at once, and loudly"
 )]
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the table is its product"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is its product")]
 #![allow(
     clippy::as_conversions,
     clippy::cast_precision_loss,
@@ -195,12 +191,7 @@ fn try_measure(bed: &Bed, row: &Row, peer: Peer, seconds: f64) -> Result<Measure
 }
 
 /// Starts the peer and the client, and takes the clocks between the warm-up and the end of the load.
-fn apply_load(
-    bed: &Bed,
-    row: &Row,
-    peer: Peer,
-    seconds: f64,
-) -> Result<(Outcome, Sample, Sample), String> {
+fn apply_load(bed: &Bed, row: &Row, peer: Peer, seconds: f64) -> Result<(Outcome, Sample, Sample), String> {
     let proxy = peer.start(bed, row.form)?;
     let load = Load {
         proxy: proxy.address,
@@ -258,11 +249,7 @@ fn probe_redaction(bed: &Bed, peers: &[Peer], report: &mut Report) {
         let name = peer.name();
         match apply_load(bed, &rows::PROBE, peer, 5.0) {
             Ok((outcome, ..)) if outcome.altered == redacts => {
-                let fate = if redacts {
-                    "rewritten"
-                } else {
-                    "passed as sent"
-                };
+                let fate = if redacts { "rewritten" } else { "passed as sent" };
                 report.note(format!("{name}: made-up secrets in a body were {fate}"));
             }
             Ok(_) => report.doubt(format!("{name}: redaction is not what its name says")),

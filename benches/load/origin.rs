@@ -44,13 +44,8 @@ pub(crate) struct Ports {
 /// Prints its ports as one line of JSON, and then serves until it is ended.
 #[tokio::main]
 pub(crate) async fn run(specification: &str) {
-    let specification: Specification =
-        serde_json::from_str(specification).expect("a specification");
-    let tls = certificates::server_config(
-        &specification.certificate,
-        &specification.key,
-        &["h2", "http/1.1"],
-    );
+    let specification: Specification = serde_json::from_str(specification).expect("a specification");
+    let tls = certificates::server_config(&specification.certificate, &specification.key, &["h2", "http/1.1"]);
     let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let https = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let dns = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -155,10 +150,7 @@ impl Body for Reply {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
@@ -182,10 +174,7 @@ async fn serve_names(socket: UdpSocket) {
     loop {
         let (length, from) = socket.recv_from(&mut question).await.expect("a datagram");
         if let Some(answer) = name_answer(&question[..length]) {
-            socket
-                .send_to(&answer, from)
-                .await
-                .expect("a sent datagram");
+            socket.send_to(&answer, from).await.expect("a sent datagram");
         }
     }
 }

@@ -86,12 +86,7 @@ const WORDS: [&str; 48] = [
     "password-less",
 ];
 
-const TOOLS: [&str; 4] = [
-    "create_issue",
-    "search_messages",
-    "update_page",
-    "run_query",
-];
+const TOOLS: [&str; 4] = ["create_issue", "search_messages", "update_page", "run_query"];
 const STATES: [&str; 4] = ["open", "closed", "in_progress", "triaged"];
 
 /// A `tools/call` of exactly that many bytes, free of secrets. At least 512 bytes.
@@ -166,11 +161,7 @@ fn record(random: &mut Random) -> String {
     let title = prose(random, 6);
     let length = 8 + random.below(60);
     let text = prose(random, length);
-    write!(
-        record,
-        r#""title":"{title}","body":"{text}\n\n> \"{title}\""}}"#
-    )
-    .expect("a String takes what is written");
+    write!(record, r#""title":"{title}","body":"{text}\n\n> \"{title}\""}}"#).expect("a String takes what is written");
     record
 }
 

@@ -71,9 +71,7 @@ impl Peer {
     /// What the peer can do at all. haproxy forwards to the servers of its configuration and knows no CONNECT.
     pub(crate) fn does(self, form: Form) -> bool {
         match self {
-            Self::Egret | Self::EgretNoRedaction | Self::Squid | Self::Mitmproxy | Self::Relay => {
-                true
-            }
+            Self::Egret | Self::EgretNoRedaction | Self::Squid | Self::Mitmproxy | Self::Relay => true,
             Self::Tinyproxy => form != Form::Intercept,
             Self::Haproxy => form == Form::Absolute,
             Self::Splice => form == Form::Tunnel,
@@ -106,9 +104,7 @@ impl Peer {
         };
         let program = self.program(bed).filter(|program| program.exists());
         let output = program.and_then(|program| Command::new(program).arg(flag).output().ok());
-        output.map_or("not installed".to_owned(), |output| {
-            first_line(&output.stdout)
-        })
+        output.map_or("not installed".to_owned(), |output| first_line(&output.stdout))
     }
 
     /// How the client names the origin to this peer.
@@ -165,11 +161,8 @@ impl Bed {
             certificate: certificates.origin.clone(),
             key: certificates.origin_key.clone(),
         };
-        let mut origin =
-            Process::of_ours("origin", &specification, dir.path()).expect("the origin starts");
-        let ports = origin
-            .read_json()
-            .expect("the origin says where it listens");
+        let mut origin = Process::of_ours("origin", &specification, dir.path()).expect("the origin starts");
+        let ports = origin.read_json().expect("the origin says where it listens");
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         Self {
             dir,
@@ -216,10 +209,7 @@ impl Bed {
 
     fn fresh_dir(&self, name: &str) -> PathBuf {
         self.started.set(self.started.get() + 1);
-        let dir = self
-            .dir
-            .path()
-            .join(format!("{name}-{}", self.started.get()));
+        let dir = self.dir.path().join(format!("{name}-{}", self.started.get()));
         fs::create_dir(&dir).expect("a folder");
         fs::set_permissions(&dir, Permissions::from_mode(0o777)).expect("a folder of ours");
         dir
@@ -287,11 +277,7 @@ fn egret(bed: &Bed, dir: &Path, redaction: &str) -> Result<Running, String> {
     write(dir, "load.yaml", &list);
     let file = write(dir, "egret.yaml", &configuration);
     let mut command = Command::new(&bed.egret);
-    command
-        .current_dir(dir)
-        .arg("run")
-        .arg("--config")
-        .arg(file);
+    command.current_dir(dir).arg("run").arg("--config").arg(file);
     let mut process = Process::of_theirs(&mut command, dir.join("output.log"))?;
     let address = process.wait_for(|process| listening(&process.printed()))?;
     Ok(Running { process, address })
@@ -299,9 +285,7 @@ fn egret(bed: &Bed, dir: &Path, redaction: &str) -> Result<Running, String> {
 
 /// Where Egret's log says that the proxy listens.
 fn listening(log: &str) -> Option<SocketAddr> {
-    let lines = log
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok());
+    let lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
     lines
         .map(|line: Value| line.get("fields").cloned().unwrap_or(line))
         .filter(|line| line["message"] == "listening")
@@ -367,10 +351,7 @@ fn make_database(maker: &Path, database: &Path) -> Result<(), String> {
     if !made.status.success() {
         return Err(first_line(&made.stderr));
     }
-    let opened = Command::new("chmod")
-        .args(["-R", "a+rwX"])
-        .arg(database)
-        .status();
+    let opened = Command::new("chmod").args(["-R", "a+rwX"]).arg(database).status();
     opened.map(drop).map_err(|error| format!("chmod: {error}"))
 }
 
@@ -395,9 +376,7 @@ fn tinyproxy(bed: &Bed, dir: &Path, form: Form) -> Result<Running, String> {
     );
     let file = write(dir, "tinyproxy.conf", &configuration);
     told(
-        Command::new("/usr/bin/tinyproxy")
-            .args(["-d", "-c"])
-            .arg(file),
+        Command::new("/usr/bin/tinyproxy").args(["-d", "-c"]).arg(file),
         port,
         dir,
     )
@@ -428,9 +407,7 @@ fn haproxy(bed: &Bed, dir: &Path) -> Result<Running, String> {
     );
     let file = write(dir, "haproxy.cfg", &configuration);
     told(
-        Command::new("/usr/sbin/haproxy")
-            .args(["-db", "-f"])
-            .arg(file),
+        Command::new("/usr/sbin/haproxy").args(["-db", "-f"]).arg(file),
         port,
         dir,
     )
@@ -456,10 +433,7 @@ fn mitmproxy(bed: &Bed, dir: &Path, form: Form) -> Result<Running, String> {
         .arg("--set")
         .arg(format!("confdir={}", dir.display()))
         .arg("--set")
-        .arg(format!(
-            "ssl_verify_upstream_trusted_ca={}",
-            origin_ca.display()
-        ));
+        .arg(format!("ssl_verify_upstream_trusted_ca={}", origin_ca.display()));
     if form == Form::Tunnel {
         command.args(["--ignore-hosts", ".*"]);
     }

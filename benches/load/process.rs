@@ -29,11 +29,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts this program again in another role; its standard input and output are ours to talk through.
-    pub(crate) fn of_ours(
-        role: &str,
-        specification: &impl Serialize,
-        dir: &Path,
-    ) -> Result<Self, String> {
+    pub(crate) fn of_ours(role: &str, specification: &impl Serialize, dir: &Path) -> Result<Self, String> {
         let log = dir.join(format!("{role}.log"));
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut child = Command::new(program)
@@ -81,10 +77,7 @@ impl Process {
     }
 
     /// Asks `ready` until it answers.
-    pub(crate) fn wait_for<T>(
-        &mut self,
-        mut ready: impl FnMut(&Self) -> Option<T>,
-    ) -> Result<T, String> {
+    pub(crate) fn wait_for<T>(&mut self, mut ready: impl FnMut(&Self) -> Option<T>) -> Result<T, String> {
         let begun = Instant::now();
         while begun.elapsed() < START {
             if let Some(answer) = ready(self) {
@@ -119,9 +112,7 @@ impl Process {
     fn read_line(&mut self) -> Result<String, String> {
         let stdout = self.stdout.as_mut().ok_or("no standard output")?;
         let mut line = String::new();
-        stdout
-            .read_line(&mut line)
-            .map_err(|error| error.to_string())?;
+        stdout.read_line(&mut line).map_err(|error| error.to_string())?;
         if line.is_empty() {
             return Err(format!("it ended: {}", self.last_words()));
         }
@@ -176,6 +167,5 @@ pub(crate) fn raise_file_limit() {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    rustix::process::setrlimit(Resource::Nofile, raised)
-        .expect("a limit can be raised to its maximum");
+    rustix::process::setrlimit(Resource::Nofile, raised).expect("a limit can be raised to its maximum");
 }

@@ -43,8 +43,7 @@ pub(crate) struct Specification {
 /// Prints its port as one line, and then serves until it is ended.
 #[tokio::main]
 pub(crate) async fn run(specification: &str) {
-    let specification: Specification =
-        serde_json::from_str(specification).expect("a specification");
+    let specification: Specification = serde_json::from_str(specification).expect("a specification");
     let relay = Arc::new(Relay::of(specification));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     println!("{}", listener.local_addr().unwrap().port());
@@ -75,11 +74,7 @@ struct Upstream {
 
 impl Relay {
     fn of(specification: Specification) -> Self {
-        let server = certificates::server_config(
-            &specification.certificate,
-            &specification.key,
-            &["http/1.1"],
-        );
+        let server = certificates::server_config(&specification.certificate, &specification.key, &["http/1.1"]);
         let client = certificates::client_config(&specification.roots, &["http/1.1"]);
         Self {
             acceptor: TlsAcceptor::from(server),
@@ -113,11 +108,7 @@ impl Relay {
         Ok(Response::new(Either::Right(Empty::new())))
     }
 
-    async fn intercept(
-        self: Arc<Self>,
-        upgrade: OnUpgrade,
-        upstream: Arc<Upstream>,
-    ) -> anyhow::Result<()> {
+    async fn intercept(self: Arc<Self>, upgrade: OnUpgrade, upstream: Arc<Upstream>) -> anyhow::Result<()> {
         let stream = self.acceptor.accept(plain(upgrade).await?).await?;
         let service = service_fn(|request| upstream.clone().send(request));
         hyper::server::conn::http1::Builder::new()
@@ -221,11 +212,7 @@ struct Leased {
 
 impl Drop for Leased {
     fn drop(&mut self) {
-        self.upstream
-            .idle
-            .lock()
-            .unwrap()
-            .extend(self.sender.take());
+        self.upstream.idle.lock().unwrap().extend(self.sender.take());
     }
 }
 

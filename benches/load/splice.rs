@@ -96,11 +96,7 @@ async fn empty(pipe: &OwnedFd, to: &TcpStream, filled: usize) -> io::Result<()> 
 }
 
 /// Tries until the socket is ready. The pipe always is: it is emptied before it is filled again.
-async fn step(
-    socket: &TcpStream,
-    interest: Interest,
-    mut act: impl FnMut() -> io::Result<usize>,
-) -> io::Result<usize> {
+async fn step(socket: &TcpStream, interest: Interest, mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         socket.ready(interest).await?;
         match socket.try_io(interest, &mut act) {
@@ -110,11 +106,7 @@ async fn step(
     }
 }
 
-fn moved(
-    from: impl std::os::fd::AsFd,
-    to: impl std::os::fd::AsFd,
-    most: usize,
-) -> io::Result<usize> {
+fn moved(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd, most: usize) -> io::Result<usize> {
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
     Ok(splice(from, None, to, None, most, flags)?)
 }

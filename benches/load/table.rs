@@ -125,11 +125,7 @@ impl Report {
         if let Cell::Failed(reason) = &cell {
             eprintln!("  failed: {reason}");
         }
-        self.entries.push(Entry {
-            row: *row,
-            peer,
-            cell,
-        });
+        self.entries.push(Entry { row: *row, peer, cell });
     }
 
     pub(crate) fn failed(&self) -> bool {
@@ -184,8 +180,7 @@ impl Report {
         let columns = Column::of(row);
         let titles: Vec<&str> = columns.iter().map(|column| column.title()).collect();
         let floor = self.median(row, Peer::Relay, columns[0]);
-        let mut line =
-            |cells: &str| writeln!(text, "{cells}").expect("a String takes what is written");
+        let mut line = |cells: &str| writeln!(text, "{cells}").expect("a String takes what is written");
         line(&format!("\n### {} (`{}`)\n", row.title, row.name));
         line(&format!("| proxy | × relay | {} |", titles.join(" | ")));
         line(&format!("|---|{}", "---:|".repeat(columns.len() + 1)));
@@ -197,11 +192,7 @@ impl Report {
     fn peer_line(&self, row: &Row, peer: Peer, columns: &[Column], floor: Option<f64>) -> String {
         let name = peer.name();
         let Some(cost) = self.median(row, peer, columns[0]) else {
-            return format!(
-                "| {name} | {} |{}",
-                self.absence(row, peer),
-                " |".repeat(columns.len())
-            );
+            return format!("| {name} | {} |{}", self.absence(row, peer), " |".repeat(columns.len()));
         };
         let ratio = floor.map_or("-".to_owned(), |floor| format!("{:.2}", cost / floor));
         let cells = columns
@@ -209,11 +200,7 @@ impl Report {
             .filter_map(|column| self.median(row, peer, *column))
             .map(rounded);
         let cells: Vec<String> = cells.collect();
-        format!(
-            "| {name} | {ratio} | {} |{}",
-            cells.join(" | "),
-            self.partly(row, peer)
-        )
+        format!("| {name} | {ratio} | {} |{}", cells.join(" | "), self.partly(row, peer))
     }
 
     /// Why there is no number.
@@ -275,13 +262,7 @@ impl Column {
             Exchange::Hold => vec![Self::KibPerTunnel],
             Exchange::Bulk(_) => vec![Self::CpuPerGib, Self::GibPerSecond],
             Exchange::Post(size) if size >= 64 * 1024 => {
-                vec![
-                    Self::CpuPerRequest,
-                    Self::CpuPerGib,
-                    Self::Rate,
-                    Self::P50,
-                    Self::P99,
-                ]
+                vec![Self::CpuPerRequest, Self::CpuPerGib, Self::Rate, Self::P50, Self::P99]
             }
             Exchange::Get | Exchange::Post(_) | Exchange::Echo => {
                 vec![Self::CpuPerRequest, Self::Rate, Self::P50, Self::P99]

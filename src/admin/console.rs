@@ -65,20 +65,12 @@ fn write_state(page: &mut String, admin: &Admin) -> fmt::Result {
         (false, true) => "can't be written: requests are refused",
         (false, false) => "can't be written: requests go on, and their records may be lost",
     };
-    let class = if admin.unready().is_empty() {
-        "good"
-    } else {
-        "bad"
-    };
+    let class = if admin.unready().is_empty() { "good" } else { "bad" };
     write!(
         page,
         "<dl><dt>State</dt><dd class=\"{class}\">{phase}</dd><dt>Audit trail</dt><dd class=\"{}\">{trail}</dd>\
          <dt>Version</dt><dd>{}</dd><dt>Up for</dt><dd>{}</dd></dl>",
-        if admin.trail.writable() {
-            "good"
-        } else {
-            "bad"
-        },
+        if admin.trail.writable() { "good" } else { "bad" },
         env!("CARGO_PKG_VERSION"),
         Uptime(admin.started.elapsed()),
     )
@@ -107,11 +99,7 @@ fn write_workload(page: &mut String, totals: &WorkloadTotals) -> fmt::Result {
         totals.allowed
     )?;
     if totals.observed > 0 {
-        write!(
-            page,
-            "<br><small>{} by observe mode</small>",
-            totals.observed
-        )?;
+        write!(page, "<br><small>{} by observe mode</small>", totals.observed)?;
     }
     write!(
         page,
@@ -225,7 +213,11 @@ mod tests {
             hint: "add \"- host: x\" & reload".to_owned(),
         });
         let page = html(&admin);
-        assert!(page.contains("<th scope=\"row\">git&lt;hub&gt;</th><td class=\"number\">1</td><td class=\"number\">2</td>"));
+        assert!(
+            page.contains(
+                "<th scope=\"row\">git&lt;hub&gt;</th><td class=\"number\">1</td><td class=\"number\">2</td>"
+            )
+        );
         assert!(page.contains("<code>host.not_listed</code> 2"));
         assert!(page.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;"));
         assert!(page.contains("add &quot;- host: x&quot; &amp; reload"));

@@ -106,10 +106,7 @@ impl Admin {
             Phase::Ready => None,
             Phase::Draining => Some("draining"),
         };
-        let trail = self
-            .trail
-            .refuses()
-            .then_some("audit trail can't be written");
+        let trail = self.trail.refuses().then_some("audit trail can't be written");
         phase.into_iter().chain(trail).collect()
     }
 }
@@ -185,16 +182,12 @@ mod tests {
 
     pub(super) fn admin(folder: &std::path::Path, on_failure: OnFailure) -> Admin {
         let metrics = Metrics::new(["host.not_listed", "upstream.closed"]);
-        let trail =
-            Trail::open(&folder.join("audit.jsonl"), on_failure, 8, metrics.clone()).unwrap();
+        let trail = Trail::open(&folder.join("audit.jsonl"), on_failure, 8, metrics.clone()).unwrap();
         Admin::new(metrics, trail, Readiness::starting(), Recent::default())
     }
 
     // The one door to the outside is for origins; a test's own listener is none.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test client of the listener on loopback"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a test client of the listener on loopback")]
     async fn ask(address: std::net::SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -215,10 +208,7 @@ mod tests {
         let reply = ask(address, &twice).await;
         assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
         assert_eq!(reply.matches("HTTP/1.1").count(), 1, "{reply}");
-        let huge = format!(
-            "GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n",
-            "a".repeat(HEAD_BYTES)
-        );
+        let huge = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "a".repeat(HEAD_BYTES));
         assert!(
             ask(address, &huge).await.starts_with("HTTP/1.1 431"),
             "a head beyond the limit is refused"

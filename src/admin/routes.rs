@@ -8,9 +8,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use bytes::Bytes;
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
@@ -25,14 +23,8 @@ const METRICS: HeaderValue = HeaderValue::from_static(metrics::MEDIA_TYPE);
 /// The reply to a request. For HEAD, hyper leaves the body out.
 pub(super) fn reply(admin: &Admin, head: &Parts) -> Response<Full<Bytes>> {
     if head.method != Method::GET && head.method != Method::HEAD {
-        let mut reply = page(
-            StatusCode::METHOD_NOT_ALLOWED,
-            TEXT,
-            "only GET and HEAD\n".to_owned(),
-        );
-        reply
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        let mut reply = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".to_owned());
+        reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return reply;
     }
     match head.uri.path() {
@@ -45,7 +37,11 @@ pub(super) fn reply(admin: &Admin, head: &Parts) -> Response<Full<Bytes>> {
             TEXT,
             "the console is shown by address, as localhost (a port forward), or by a Service's name\n".to_owned(),
         ),
-        _ => page(StatusCode::NOT_FOUND, TEXT, "there are: / /metrics /livez /readyz\n".to_owned()),
+        _ => page(
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "there are: / /metrics /livez /readyz\n".to_owned(),
+        ),
     }
 }
 
@@ -54,11 +50,7 @@ fn readiness(admin: &Admin) -> Response<Full<Bytes>> {
     if reasons.is_empty() {
         return page(StatusCode::OK, TEXT, "ok\n".to_owned());
     }
-    page(
-        StatusCode::SERVICE_UNAVAILABLE,
-        TEXT,
-        reasons.join("\n") + "\n",
-    )
+    page(StatusCode::SERVICE_UNAVAILABLE, TEXT, reasons.join("\n") + "\n")
 }
 
 fn console_page(admin: &Admin) -> Response<Full<Bytes>> {
@@ -94,10 +86,7 @@ fn is_ours(host: &str) -> bool {
             .split_once(']')
             .is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok());
     }
-    let name = host
-        .split_once(':')
-        .map_or(host, |(name, _)| name)
-        .to_ascii_lowercase();
+    let name = host.split_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
     let name = name.strip_suffix('.').unwrap_or(&name);
     if name.is_empty() {
         return false;
@@ -126,10 +115,7 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let admin = admin(folder.path(), OnFailure::Refuse);
-            Self {
-                admin,
-                _folder: folder,
-            }
+            Self { admin, _folder: folder }
         }
 
         fn ask(&self, method: &str, path: &str, host: &str) -> Response<Full<Bytes>> {
@@ -146,11 +132,7 @@ mod tests {
         fn check(&self, method: &str, path: &str, host: &str, status: u16, kind: &str) {
             let reply = self.ask(method, path, host);
             assert_eq!(reply.status(), status, "{method} {path} for {host}");
-            assert_eq!(
-                reply.headers()[CONTENT_TYPE],
-                kind,
-                "{method} {path} for {host}"
-            );
+            assert_eq!(reply.headers()[CONTENT_TYPE], kind, "{method} {path} for {host}");
             assert_eq!(reply.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
             assert_eq!(reply.headers()[CACHE_CONTROL], "no-store");
         }
@@ -167,29 +149,14 @@ mod tests {
             200,
             "text/plain; version=0.0.4",
         );
-        asked.check(
-            "HEAD",
-            "/metrics",
-            "10.0.0.1:9090",
-            200,
-            "text/plain; version=0.0.4",
-        );
+        asked.check("HEAD", "/metrics", "10.0.0.1:9090", 200, "text/plain; version=0.0.4");
         asked.check("GET", "/livez", "egret.example.com", 200, text);
-        asked.check(
-            "GET",
-            "/",
-            "localhost:9090",
-            200,
-            "text/html; charset=utf-8",
-        );
+        asked.check("GET", "/", "localhost:9090", 200, "text/html; charset=utf-8");
         asked.check("GET", "/", "evil.example.com", 421, text);
         asked.check("GET", "/nothing", "localhost", 404, text);
         asked.check("POST", "/livez", "localhost", 405, text);
         asked.check("DELETE", "/", "evil.example.com", 405, text);
-        assert_eq!(
-            asked.ask("POST", "/", "localhost").headers()[ALLOW],
-            "GET, HEAD"
-        );
+        assert_eq!(asked.ask("POST", "/", "localhost").headers()[ALLOW], "GET, HEAD");
     }
 
     #[test]
@@ -212,9 +179,7 @@ mod tests {
         for hosts in [&[][..], &["localhost", "localhost"]] {
             let request = hosts
                 .iter()
-                .fold(Request::builder().uri("/"), |request, host| {
-                    request.header(HOST, *host)
-                });
+                .fold(Request::builder().uri("/"), |request, host| request.header(HOST, *host));
             let head = request.body(()).unwrap().into_parts().0;
             assert_eq!(reply(&asked.admin, &head).status(), 421, "{hosts:?}");
         }
@@ -239,11 +204,7 @@ mod tests {
         ] {
             check_host(host, true);
         }
-        for host in [
-            "egret.egret.svc:9090",
-            "egret.egret.svc.cluster.local.",
-            "a.localhost",
-        ] {
+        for host in ["egret.egret.svc:9090", "egret.egret.svc.cluster.local.", "a.localhost"] {
             check_host(host, true);
         }
         for host in [

@@ -96,8 +96,7 @@ impl TrailFile {
 
     /// Whether the path still leads to this file.
     pub(super) fn stands_at(&self, path: &Path) -> bool {
-        std::fs::metadata(path)
-            .is_ok_and(|there| there.dev() == self.device && there.ino() == self.inode)
+        std::fs::metadata(path).is_ok_and(|there| there.dev() == self.device && there.ino() == self.inode)
     }
 }
 
@@ -121,9 +120,7 @@ impl Drop for TrailFile {
 /// Two writers would number their records twice.
 fn lock(file: &File, path: &Path) -> Result<(), TrailError> {
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(TrailError::InUse {
-            path: path.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(TrailError::InUse { path: path.to_owned() }),
         // Some network file systems know no locks.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }
@@ -138,9 +135,7 @@ fn continue_from(path: &Path, file: &mut File) -> Result<u64, TrailError> {
     let (tail, whole_file) = read_tail(path).map_err(failed)?;
     let last = last_number(&tail);
     if last.is_none() && !whole_file {
-        return Err(TrailError::NotATrail {
-            path: path.to_owned(),
-        });
+        return Err(TrailError::NotATrail { path: path.to_owned() });
     }
     if tail.last().is_some_and(|end| *end != b'\n') {
         file.write_all(b"\n").map_err(failed)?;

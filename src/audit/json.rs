@@ -108,8 +108,7 @@ impl<'a> Object<'a> {
     }
 
     fn key(&mut self, key: &'static str) {
-        self.out
-            .extend_from_slice(if self.empty { b"\"" } else { b",\"" });
+        self.out.extend_from_slice(if self.empty { b"\"" } else { b",\"" });
         self.empty = false;
         self.out.extend_from_slice(key.as_bytes());
         self.out.extend_from_slice(b"\":");
@@ -120,11 +119,7 @@ impl<'a> Object<'a> {
 pub(super) fn digits(value: u64, out: &mut Vec<u8>) {
     // u64::MAX has 20 digits.
     let all = padded::<20>(value);
-    let zeros = all
-        .iter()
-        .take(19)
-        .take_while(|&&digit| digit == b'0')
-        .count();
+    let zeros = all.iter().take(19).take_while(|&&digit| digit == b'0').count();
     out.extend(all.iter().skip(zeros));
 }
 
@@ -143,9 +138,7 @@ pub(super) fn padded<const N: usize>(mut value: u64) -> [u8; N] {
 
 /// What is kept of a text, cut between characters, and how many bytes are not.
 fn shorten(text: &str) -> (&str, usize) {
-    let kept = text
-        .get(..text.floor_char_boundary(LONGEST_TEXT))
-        .unwrap_or_default();
+    let kept = text.get(..text.floor_char_boundary(LONGEST_TEXT)).unwrap_or_default();
     (kept, text.len().saturating_sub(kept.len()))
 }
 

@@ -82,10 +82,7 @@ mod tests {
         }
         let kept = recent.newest_first();
         assert_eq!(kept.len(), KEPT);
-        assert_eq!(
-            (kept[0].host.as_str(), kept[KEPT - 1].host.as_str()),
-            ("100", "1")
-        );
+        assert_eq!((kept[0].host.as_str(), kept[KEPT - 1].host.as_str()), ("100", "1"));
         assert_eq!(kept[0].hint, format!("{}…", "é".repeat(TEXT / 2)));
     }
 }

@@ -36,11 +36,7 @@ impl ExchangeId {
         let nibbles = (0..32u32).rev().map(|nibble| self.0 >> (nibble * 4) & 0xf);
         for ((_, place), nibble) in places.zip(nibbles) {
             let nibble = u8::try_from(nibble).unwrap_or(0);
-            *place = if nibble < 10 {
-                b'0' + nibble
-            } else {
-                b'a' + nibble - 10
-            };
+            *place = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
         }
         text
     }
@@ -389,10 +385,7 @@ mod tests {
 
     #[track_caller]
     fn check_time(time: OffsetDateTime) {
-        let theirs = time
-            .to_offset(UtcOffset::UTC)
-            .format(&Iso8601::<MICROSECONDS>)
-            .unwrap();
+        let theirs = time.to_offset(UtcOffset::UTC).format(&Iso8601::<MICROSECONDS>).unwrap();
         assert_eq!(std::str::from_utf8(&rfc3339(time)).unwrap(), theirs);
     }
 
@@ -426,9 +419,7 @@ mod tests {
             ExchangeId::new(time, u128::MAX).to_string(),
             "017f22e2-79b0-7fff-bfff-ffffffffffff"
         );
-        assert!(
-            ExchangeId::new(time, u128::MAX) < ExchangeId::new(time + Duration::from_millis(1), 0)
-        );
+        assert!(ExchangeId::new(time, u128::MAX) < ExchangeId::new(time + Duration::from_millis(1), 0));
     }
 
     fn full() -> Record<'static> {
@@ -474,10 +465,7 @@ mod tests {
         let mut line = Vec::new();
         record.write_json(&mut line);
         assert!(!line.contains(&b'\n'));
-        assert_eq!(
-            serde_json::from_slice::<serde_json::Value>(&line).unwrap(),
-            *expected
-        );
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&line).unwrap(), *expected);
     }
 
     #[test]

@@ -98,12 +98,7 @@ pub struct Trail {
 impl Trail {
     /// Opens the trail at `path`, made when absent (mode 0600), and continues its numbers. A torn last line, left by a crash,
     /// stays alone on its line. At most `capacity` places can be reserved at a time.
-    pub fn open(
-        path: &Path,
-        on_failure: OnFailure,
-        capacity: usize,
-        metrics: Metrics,
-    ) -> Result<Self, TrailError> {
+    pub fn open(path: &Path, on_failure: OnFailure, capacity: usize, metrics: Metrics) -> Result<Self, TrailError> {
         Self::open_with(path, on_failure, capacity, metrics, Timing::DEFAULT)
     }
 
@@ -338,10 +333,7 @@ struct Queue {
 
 impl Queue {
     fn batches(&self) -> impl Iterator<Item = &Arc<Batch>> {
-        self.writing
-            .iter()
-            .chain(&self.waiting)
-            .filter(|batch| batch.is_open())
+        self.writing.iter().chain(&self.waiting).filter(|batch| batch.is_open())
     }
 
     /// Appends a record, given as one JSON object.
@@ -349,8 +341,7 @@ impl Queue {
         self.pending.extend_from_slice(super::file::LINE_START);
         digits(self.next, &mut self.pending);
         self.pending.push(b',');
-        self.pending
-            .extend_from_slice(object.get(1..).unwrap_or_default());
+        self.pending.extend_from_slice(object.get(1..).unwrap_or_default());
         self.pending.push(b'\n');
         self.next = self.next.saturating_add(1);
         self.records += 1;
@@ -391,9 +382,7 @@ impl Shared {
     fn take_place(&self) -> bool {
         let taken = self
             .free
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| {
-                free.checked_sub(1)
-            });
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1));
         taken.is_ok()
     }
 
@@ -593,11 +582,7 @@ impl Writer {
     /// that was torn in the old one begins again.
     fn attempt(&mut self, lines: &[u8], done: usize) -> Result<usize, TrailError> {
         let reopened = self.doubted && self.reopen_if_gone()?;
-        let done = if reopened {
-            line_start(lines, done)
-        } else {
-            done
-        };
+        let done = if reopened { line_start(lines, done) } else { done };
         let failed = |source| TrailError::Write {
             path: self.shared.path.clone(),
             source,
@@ -638,9 +623,7 @@ impl Writer {
         let mut queue = shared.queue();
         queue.closed = true;
         queue.ended = true;
-        queue
-            .batches()
-            .for_each(|batch| batch.end(shared.verdict()));
+        queue.batches().for_each(|batch| batch.end(shared.verdict()));
         drop(queue);
         shared.clock.notify_all();
     }
@@ -650,11 +633,7 @@ impl Writer {
         let shared = &self.shared;
         let queue = shared.queue();
         let closing = queue.closed;
-        let pause = if closing {
-            shared.timing.first_pause
-        } else {
-            pause
-        };
+        let pause = if closing { shared.timing.first_pause } else { pause };
         let (queue, _) = shared
             .work
             .wait_timeout_while(queue, pause, |queue| queue.closed == closing)
@@ -715,6 +694,7 @@ mod tests {
 
     /// Fails fast and looks at the file all the time.
     const HASTY: Timing = Timing {
+        gather: Duration::ZERO,
         patience: Duration::from_secs(1),
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(4),
@@ -756,10 +736,7 @@ mod tests {
     }
 
     fn numbers(path: &Path) -> Vec<u64> {
-        lines(path)
-            .iter()
-            .map(|line| line["seq"].as_u64().unwrap())
-            .collect()
+        lines(path).iter().map(|line| line["seq"].as_u64().unwrap()).collect()
     }
 
     /// Until `done`, which the trail's threads bring about.
@@ -805,17 +782,8 @@ mod tests {
                 .unwrap()
                 .starts_with("{\"v\":1,\"seq\":1,\"time\":\"1970-")
         );
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        assert!(
-            trail
-                .shared
-                .metrics
-                .encode()
-                .contains("egret_audit_records_total 3\n")
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(trail.shared.metrics.encode().contains("egret_audit_records_total 3\n"));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -837,10 +805,7 @@ mod tests {
             writer.unwrap();
         }
         let all = lines(&path);
-        let ids: HashSet<_> = all
-            .iter()
-            .map(|line| line["id"].as_str().unwrap())
-            .collect();
+        let ids: HashSet<_> = all.iter().map(|line| line["id"].as_str().unwrap()).collect();
         assert_eq!(ids.len(), usize::try_from(WRITERS * RECORDS).unwrap());
         let expected: Vec<_> = (1..=u64::try_from(WRITERS * RECORDS).unwrap()).collect();
         assert_eq!(numbers(&path), expected);
@@ -892,10 +857,7 @@ mod tests {
         // An exchange that began before ends with the same answer.
         assert_eq!(early.write(&record(2)).await, Err(Unwritable));
         assert!(errors(&trail) > 0);
-        assert_eq!(
-            trail.close(Duration::from_millis(20)),
-            Err(Unfinished { records: 2 })
-        );
+        assert_eq!(trail.close(Duration::from_millis(20)), Err(Unfinished { records: 2 }));
         until("the writer gives up", || trail.shared.queue().ended);
     }
 
@@ -923,9 +885,7 @@ mod tests {
         let trail = hasty(&path, OnFailure::Refuse, 4);
         put(&trail, 1).await.unwrap();
         remove(&inner);
-        until("the missing folder is seen without any traffic", || {
-            !trail.writable()
-        });
+        until("the missing folder is seen without any traffic", || !trail.writable());
         assert_eq!(trail.reserve().unwrap_err(), Unwritable);
         fs::create_dir(&inner).unwrap();
         until("the folder is seen again", || trail.writable());
@@ -953,10 +913,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_was_moved_away_is_followed_by_a_new_one() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, moved) = (
-            folder.path().join("audit.jsonl"),
-            folder.path().join("audit.jsonl.1"),
-        );
+        let (path, moved) = (folder.path().join("audit.jsonl"), folder.path().join("audit.jsonl.1"));
         let trail = hasty(&path, OnFailure::Refuse, 4);
         put(&trail, 1).await.unwrap();
         fs::rename(&path, &moved).unwrap();
@@ -997,10 +954,7 @@ mod tests {
         let path = folder.path().join("audit.jsonl");
         let _first = open(&path, OnFailure::Refuse, 1);
         let second = Trail::open(&path, OnFailure::Refuse, 1, metrics());
-        assert!(
-            matches!(second, Err(TrailError::InUse { .. })),
-            "{second:?}"
-        );
+        assert!(matches!(second, Err(TrailError::InUse { .. })), "{second:?}");
     }
 
     #[test]
@@ -1042,11 +996,7 @@ mod tests {
                 .unwrap()
                 .success()
         );
-        let mut reader = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .unwrap();
+        let mut reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
         let trail = hasty(&path, OnFailure::Refuse, 1_000);
         let slots: Vec<_> = (0..1_000).map(|_| trail.reserve().unwrap()).collect();
         let written: Vec<_> = slots

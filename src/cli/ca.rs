@@ -68,6 +68,9 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Res
 
 fn certificate(ca: &CaFiles) -> anyhow::Result<String> {
     std::fs::read_to_string(&ca.certificate).with_context(|| {
-        format!("failed to read {}: run the proxy once, or `egret ca init`", ca.certificate.display())
+        format!(
+            "failed to read {}: run the proxy once, or `egret ca init`",
+            ca.certificate.display()
+        )
     })
 }

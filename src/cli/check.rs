@@ -96,11 +96,7 @@ impl Tally<'_> {
             counted(list.rules().len(), "rule"),
             counted(list.denies().len(), "deny rule"),
         );
-        Ok(writeln!(
-            self.out,
-            "{}: {rules}, {denies}, {examples}",
-            list.name()
-        )?)
+        Ok(writeln!(self.out, "{}: {rules}, {denies}, {examples}", list.name())?)
     }
 
     /// The examples of the redaction rules, which a file of one's own may have as well.
@@ -174,8 +170,7 @@ fn counted(number: usize, noun: &str) -> String {
 fn failure(example: &Example, alone: &Policy) -> Option<String> {
     let (source, probe) = (&example.source, &example.probe);
     match (example.verdict, probe.decide(alone)) {
-        (Verdict::Allow, Ok(Decision::Allow(_)))
-        | (Verdict::Deny, Ok(Decision::Deny(_)) | Err(_)) => None,
+        (Verdict::Allow, Ok(Decision::Allow(_))) | (Verdict::Deny, Ok(Decision::Deny(_)) | Err(_)) => None,
         (Verdict::Allow, Err(reason)) => Some(format!(
             "{source}: example: {probe} should pass, but {}",
             refused(reason)
@@ -260,12 +255,7 @@ fn weakened(config: &Config) -> Vec<String> {
     let mut texts: Vec<String> = places
         .into_iter()
         .filter(|(_, mode)| matches!(mode, SurfaceMode::Alert | SurfaceMode::Off))
-        .map(|(place, mode)| {
-            format!(
-                "redaction.surfaces.{place}: {}: secrets go out there",
-                mode.as_str()
-            )
-        })
+        .map(|(place, mode)| format!("redaction.surfaces.{place}: {}: secrets go out there", mode.as_str()))
         .collect();
     if config.audit.on_failure == OnFailure::Continue {
         texts.push("audit.on_failure: continue: exchanges pass unrecorded while the trail can't be written".to_owned());
@@ -338,7 +328,9 @@ examples:
             "{out}"
         );
         assert!(
-            err.contains("list.yaml:5:5: example: GET https://example.com/b should pass, but is refused: path.not_listed; "),
+            err.contains(
+                "list.yaml:5:5: example: GET https://example.com/b should pass, but is refused: path.not_listed; "
+            ),
             "{err}"
         );
         let expected = "list.yaml:6:5: example: GET https://example.com/a should be refused, but is allowed by list/1 at list.yaml:2:9\n";
@@ -381,9 +373,6 @@ audit: {on_failure: continue}
             err.lines().collect::<Vec<_>>(),
             expected.map(|text| format!("warning: {text}"))
         );
-        assert!(
-            out.ends_with("good: 1 allowlist, 2 workloads, 7 warnings\n"),
-            "{out}"
-        );
+        assert!(out.ends_with("good: 1 allowlist, 2 workloads, 7 warnings\n"), "{out}");
     }
 }

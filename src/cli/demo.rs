@@ -60,7 +60,10 @@ pub fn run(_: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
 
 async fn show(folder: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let stage = Stage::set(folder).await?;
-    writeln!(out, "An MCP server may reach api.demo.test: GET and POST below /v1. Everything else is refused.\n")?;
+    writeln!(
+        out,
+        "An MCP server may reach api.demo.test: GET and POST below /v1. Everything else is refused.\n"
+    )?;
     for scene in stage.scenes() {
         stage.play(&scene, out).await?;
     }
@@ -115,29 +118,45 @@ impl Stage {
         };
         vec![
             get("an allowed call", format!("{api}/v1/issues")),
-            get("a host that nobody listed", format!("https://collector.evil.test:{}/upload", self.origin)),
+            get(
+                "a host that nobody listed",
+                format!("https://collector.evil.test:{}/upload", self.origin),
+            ),
             Scene {
                 method: "DELETE",
                 ..get("a method that the rule does not name", format!("{api}/v1/issues/7"))
             },
-            get("an allowed name that leads to the cloud's metadata service", format!("https://rebind.demo.test:{}/latest/meta-data", self.origin)),
+            get(
+                "an allowed name that leads to the cloud's metadata service",
+                format!("https://rebind.demo.test:{}/latest/meta-data", self.origin),
+            ),
             Scene {
                 title: "a token in a tool call's arguments: it is rewritten on the way out",
                 method: "POST",
                 url: format!("{api}/v1/notes"),
                 fields: "Content-Type: application/json\r\n".to_owned(),
-                body: format!(r#"{{"method":"tools/call","params":{{"name":"note","arguments":{{"text":"key {TOKEN}"}}}}}}"#),
+                body: format!(
+                    r#"{{"method":"tools/call","params":{{"name":"note","arguments":{{"text":"key {TOKEN}"}}}}}}"#
+                ),
             },
         ]
     }
 
     /// Sends one request in absolute-form and shows its fate.
     async fn play(&self, scene: &Scene, out: &mut dyn Write) -> anyhow::Result<()> {
-        let Scene { title, method, url, fields, body } = scene;
+        let Scene {
+            title,
+            method,
+            url,
+            fields,
+            body,
+        } = scene;
         writeln!(out, "── {title}\n   {method} {url}")?;
         let host = url.trim_start_matches("https://").split('/').next().unwrap_or_default();
         let length = body.len();
-        let request = format!("{method} {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}Content-Length: {length}\r\n\r\n{body}");
+        let request = format!(
+            "{method} {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+        );
         let reply = self.exchange(&request).await?;
         show_reply(&reply, out)?;
         let arrived = std::mem::take(&mut *self.arrived.lock().unwrap_or_else(PoisonError::into_inner));
@@ -153,7 +172,10 @@ impl Stage {
     }
 
     async fn exchange(&self, request: &str) -> anyhow::Result<String> {
-        #[expect(clippy::disallowed_methods, reason = "the demo's own client dials its own proxy on loopback")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the demo's own client dials its own proxy on loopback"
+        )]
         let mut stream = TcpStream::connect(self.proxy).await?;
         stream.write_all(request.as_bytes()).await?;
         let mut reply = String::new();
@@ -167,13 +189,27 @@ impl Stage {
         writeln!(out, "── the trail: one record for each, and no secret in it")?;
         for line in std::fs::read_to_string(&self.trail_file)?.lines() {
             let record: serde_json::Value = serde_json::from_str(line)?;
-            let shown: serde_json::Map<_, _> = ["seq", "decision", "reason", "method", "host", "path", "rule", "status", "bytes_out", "redactions"]
-                .into_iter()
-                .filter_map(|key| Some((key.to_owned(), record.get(key)?.clone())))
-                .collect();
+            let shown: serde_json::Map<_, _> = [
+                "seq",
+                "decision",
+                "reason",
+                "method",
+                "host",
+                "path",
+                "rule",
+                "status",
+                "bytes_out",
+                "redactions",
+            ]
+            .into_iter()
+            .filter_map(|key| Some((key.to_owned(), record.get(key)?.clone())))
+            .collect();
             writeln!(out, "   {}", serde_json::Value::Object(shown))?;
         }
-        writeln!(out, "\nRun `egret` for the proxy itself, `egret env` for what a container needs to use it.")?;
+        writeln!(
+            out,
+            "\nRun `egret` for the proxy itself, `egret env` for what a container needs to use it."
+        )?;
         Ok(())
     }
 }
@@ -182,7 +218,9 @@ fn show_reply(reply: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     let (head, body) = reply.split_once("\r\n\r\n").unwrap_or((reply, ""));
     let status = head.lines().next().unwrap_or_default().trim_start_matches("HTTP/1.1 ");
     writeln!(out, "   reply     {status}")?;
-    let Ok(problem) = serde_json::from_str::<serde_json::Value>(body) else { return Ok(()) };
+    let Ok(problem) = serde_json::from_str::<serde_json::Value>(body) else {
+        return Ok(());
+    };
     for key in ["reason", "detail", "hint"] {
         if let Some(text) = problem.get(key).and_then(serde_json::Value::as_str) {
             writeln!(out, "   {key:<9} {text}")?;
@@ -231,7 +269,9 @@ async fn start_origin(arrived: Arc<Mutex<Vec<String>>>) -> anyhow::Result<(u16, 
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, arrived) = (acceptor.clone(), Arc::clone(&arrived));
             tokio::spawn(async move {
-                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    return;
+                };
                 let service = service_fn(move |request| answer(request, Arc::clone(&arrived)));
                 let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 // A client that leaves early is no matter here.
@@ -242,7 +282,10 @@ async fn start_origin(arrived: Arc<Mutex<Vec<String>>>) -> anyhow::Result<(u16, 
     Ok((port, made.cert.pem()))
 }
 
-async fn answer(request: Request<Incoming>, arrived: Arc<Mutex<Vec<String>>>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+async fn answer(
+    request: Request<Incoming>,
+    arrived: Arc<Mutex<Vec<String>>>,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let body = request.into_body().collect().await?.to_bytes();
     let text = String::from_utf8_lossy(&body).into_owned();
     arrived.lock().unwrap_or_else(PoisonError::into_inner).push(text);
@@ -251,7 +294,9 @@ async fn answer(request: Request<Incoming>, arrived: Arc<Mutex<Vec<String>>>) ->
 
 /// A name server that knows two names: one at home, one that leads to the metadata service.
 async fn start_names() -> anyhow::Result<SocketAddr> {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.context("failed to start the demo's name server")?;
+    let socket = UdpSocket::bind("127.0.0.1:0")
+        .await
+        .context("failed to start the demo's name server")?;
     let address = socket.local_addr()?;
     tokio::spawn(async move {
         let mut buffer = [0; 512];

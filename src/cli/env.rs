@@ -61,11 +61,7 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     pub proxy: Option<String>,
     /// The bundle's path as the container sees it.
-    #[arg(
-        long,
-        value_name = "PATH",
-        default_value = "/etc/egret-ca/ca-bundle.pem"
-    )]
+    #[arg(long, value_name = "PATH", default_value = "/etc/egret-ca/ca-bundle.pem")]
     pub bundle: String,
     /// Hosts to reach without the proxy. It is the client's to change, so no boundary.
     #[arg(long, value_name = "HOSTS", default_value = "localhost,127.0.0.1")]
@@ -200,11 +196,9 @@ mod tests {
                     format!("{name}="),
                     format!("- name: {name}\n"),
                 ];
-                let lines = text.lines().filter(|line| {
-                    starts
-                        .iter()
-                        .any(|start| format!("{line}\n").starts_with(start))
-                });
+                let lines = text
+                    .lines()
+                    .filter(|line| starts.iter().any(|start| format!("{line}\n").starts_with(start)));
                 assert_eq!(lines.count(), 1, "{name} in {format:?}");
             }
         }
@@ -222,11 +216,7 @@ mod tests {
         check_url(Format::Docker, "127.0.0.1:3128", "http://egret:3128");
         check_url(Format::Kubernetes, "[::]:3128", "http://egret:3128");
         check_url(Format::Kubernetes, "10.0.0.5:3128", "http://10.0.0.5:3128");
-        check_url(
-            Format::Docker,
-            "[2001:db8::1]:3128",
-            "http://[2001:db8::1]:3128",
-        );
+        check_url(Format::Docker, "[2001:db8::1]:3128", "http://[2001:db8::1]:3128");
     }
 
     #[test]

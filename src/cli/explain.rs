@@ -9,9 +9,7 @@ use anyhow::{Context as _, anyhow, bail};
 
 use crate::config::{self, Config, Probe, SurfaceMode};
 use crate::identity::Workload;
-use crate::policy::{
-    Authority, CanonicalPath, Decision, Denial, Host, Permit, RequestHead, Rule, Scheme, Treatment,
-};
+use crate::policy::{Authority, CanonicalPath, Decision, Denial, Host, Permit, RequestHead, Rule, Scheme, Treatment};
 use crate::redact;
 
 const ALLOWED: u8 = 0;
@@ -50,17 +48,10 @@ pub fn run(args: &Args, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Res
         }
     };
     let workload = asking(&config, args.workload.as_deref())?;
-    let mut explanation = Explanation {
-        config: &config,
-        out,
-    };
+    let mut explanation = Explanation { config: &config, out };
     explanation.line(
         "workload",
-        &format!(
-            "{}, mode {}",
-            workload.name,
-            workload.policy.mode().as_str()
-        ),
+        &format!("{}, mode {}", workload.name, workload.policy.mode().as_str()),
     )?;
     match &probe {
         Probe::Connect(authority) => explanation.connect(workload, authority),
@@ -94,23 +85,14 @@ fn asking<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Result<&'a Arc<
             .join(", ")
     };
     if let Some(name) = name {
-        let found = config
-            .workloads
-            .iter()
-            .find(|workload| *workload.name == *name);
-        return found
-            .ok_or_else(|| anyhow!("no workload has the name {name:?}; there are {}", names()));
+        let found = config.workloads.iter().find(|workload| *workload.name == *name);
+        return found.ok_or_else(|| anyhow!("no workload has the name {name:?}; there are {}", names()));
     }
     let mut workloads = config.workloads.iter();
     match (workloads.next(), workloads.next()) {
         (Some(only), None) => Ok(only),
-        (Some(_), Some(_)) => bail!(
-            "there are several workloads; name one of {} with --workload",
-            names()
-        ),
-        (None, _) => bail!(
-            "the configuration has no workloads, so every client is refused with workload.unknown"
-        ),
+        (Some(_), Some(_)) => bail!("there are several workloads; name one of {} with --workload", names()),
+        (None, _) => bail!("the configuration has no workloads, so every client is refused with workload.unknown"),
     }
 }
 
@@ -126,10 +108,7 @@ impl Explanation<'_> {
 
     fn ambiguous(&mut self, problem: &str) -> anyhow::Result<u8> {
         let reason = crate::policy::DenyReason::RequestAmbiguous;
-        self.line(
-            "verdict",
-            &format!("denied: {} ({})", reason.code(), reason.status()),
-        )?;
+        self.line("verdict", &format!("denied: {} ({})", reason.code(), reason.status()))?;
         self.line("why", problem)?;
         Ok(DENIED)
     }
@@ -138,14 +117,9 @@ impl Explanation<'_> {
         match workload.policy.decide_connect(authority) {
             Decision::Deny(denial) => self.denied(&denial, &denial.hint_connect(authority)),
             Decision::Allow(permit) => {
-                let hint = permit
-                    .observed_denial()
-                    .map(|denial| denial.hint_connect(authority));
+                let hint = permit.observed_denial().map(|denial| denial.hint_connect(authority));
                 self.allowed(&permit, hint.as_deref())?;
-                self.treatment(
-                    permit.treatment(),
-                    "each request inside is decided on its own",
-                )?;
+                self.treatment(permit.treatment(), "each request inside is decided on its own")?;
                 self.audience(permit.rule().map(|rule| &**rule), authority.host())?;
                 Ok(ALLOWED)
             }
@@ -165,17 +139,11 @@ impl Explanation<'_> {
         };
         self.allowed(
             &permit,
-            permit
-                .observed_denial()
-                .map(|denial| denial.hint(head))
-                .as_deref(),
+            permit.observed_denial().map(|denial| denial.hint(head)).as_deref(),
         )?;
         let treatment = effective_treatment(workload, head, &permit);
         if head.target.scheme() == Scheme::Https {
-            self.treatment(
-                treatment,
-                "decided, redacted and recorded request by request",
-            )?;
+            self.treatment(treatment, "decided, redacted and recorded request by request")?;
         }
         if treatment == Treatment::Intercept {
             let rule = permit.rule().map(|rule| &**rule);
@@ -187,10 +155,7 @@ impl Explanation<'_> {
 
     fn denied(&mut self, denial: &Denial, hint: &str) -> anyhow::Result<u8> {
         let reason = denial.reason();
-        self.line(
-            "verdict",
-            &format!("denied: {} ({})", reason.code(), reason.status()),
-        )?;
+        self.line("verdict", &format!("denied: {} ({})", reason.code(), reason.status()))?;
         if let Some(deny) = denial.denied_by() {
             self.line("rule", &format!("{} at {}", deny.id(), deny.source()))?;
         }
@@ -221,49 +186,30 @@ impl Explanation<'_> {
     fn treatment(&mut self, treatment: Treatment, inside: &str) -> anyhow::Result<()> {
         let what = match treatment {
             Treatment::Intercept => inside,
-            Treatment::Tunnel => {
-                "the name is checked, then bytes pass unread: no path, no redaction"
-            }
+            Treatment::Tunnel => "the name is checked, then bytes pass unread: no path, no redaction",
         };
         self.line("treatment", &format!("{treatment}: {what}"))
     }
 
     /// What would be found in the URL itself.
-    fn redaction(
-        &mut self,
-        rule: Option<&Rule>,
-        host: &Host,
-        path: &str,
-        query: Option<&str>,
-    ) -> anyhow::Result<()> {
+    fn redaction(&mut self, rule: Option<&Rule>, host: &Host, path: &str, query: Option<&str>) -> anyhow::Result<()> {
         let mode = self.config.redaction.surfaces.url;
         if mode == SurfaceMode::Off {
-            return self.line(
-                "redaction",
-                "redaction.surfaces.url is off: secrets in the URL go out",
-            );
+            return self.line("redaction", "redaction.surfaces.url is off: secrets in the URL go out");
         }
         let admits = |kind: &redact::Rule| self.config.redaction.audiences.admits(kind, rule, host);
-        let mut found = self.found(
-            path,
-            &|kind| admits(kind) && kind.audience_path(),
-            "the path",
-        );
+        let mut found = self.found(path, &|kind| admits(kind) && kind.audience_path(), "the path");
         for pair in query.into_iter().flat_map(|query| query.split('&')) {
             let (key, _) = pair.split_once('=').unwrap_or((pair, ""));
-            let at_home = |kind: &redact::Rule| {
-                admits(kind) && kind.audience_queries().iter().any(|query| query == key)
-            };
+            let at_home =
+                |kind: &redact::Rule| admits(kind) && kind.audience_queries().iter().any(|query| query == key);
             found.extend(self.found(pair, &at_home, "the query"));
         }
         if found.is_empty() {
             return self.line("redaction", "nothing to rewrite in path and query");
         }
         for (kind, place) in found {
-            self.line(
-                "redaction",
-                &format!("{kind} in {place}: {}", consequence(mode)),
-            )?;
+            self.line("redaction", &format!("{kind} in {place}: {}", consequence(mode)))?;
         }
         Ok(())
     }
@@ -274,16 +220,9 @@ impl Explanation<'_> {
         at_home: &dyn Fn(&redact::Rule) -> bool,
         place: &'static str,
     ) -> Vec<(Arc<str>, &'static str)> {
-        let redacted = self
-            .config
-            .redaction
-            .redactor
-            .value(text.as_bytes(), at_home);
+        let redacted = self.config.redaction.redactor.value(text.as_bytes(), at_home);
         let findings = redacted.map(|(_, findings)| findings).unwrap_or_default();
-        findings
-            .into_iter()
-            .map(|finding| (finding.rule, place))
-            .collect()
+        findings.into_iter().map(|finding| (finding.rule, place)).collect()
     }
 
     /// Which secrets may go to the host, and where.
@@ -294,9 +233,7 @@ impl Explanation<'_> {
             .rules()
             .iter()
             .filter(|kind| redaction.audiences.admits(kind, rule, host));
-        let named: Vec<String> = kinds
-            .map(|kind| format!("{} in {}", kind.id(), places(kind)))
-            .collect();
+        let named: Vec<String> = kinds.map(|kind| format!("{} in {}", kind.id(), places(kind))).collect();
         if named.is_empty() {
             return self.line(
                 "at home",
@@ -328,14 +265,8 @@ fn consequence(mode: SurfaceMode) -> &'static str {
 }
 
 fn places(kind: &redact::Rule) -> String {
-    let headers = kind
-        .audience_headers()
-        .iter()
-        .map(|header| format!("header {header}"));
-    let queries = kind
-        .audience_queries()
-        .iter()
-        .map(|key| format!("query key {key}"));
+    let headers = kind.audience_headers().iter().map(|header| format!("header {header}"));
+    let queries = kind.audience_queries().iter().map(|key| format!("query key {key}"));
     let path = kind.audience_path().then(|| "path".to_owned());
     let places: Vec<String> = headers.chain(queries).chain(path).collect();
     if places.is_empty() {
@@ -394,8 +325,7 @@ deny:
             #[command(flatten)]
             args: Args,
         }
-        let command: Command =
-            clap::Parser::parse_from(std::iter::once(&"explain").chain(arguments));
+        let command: Command = clap::Parser::parse_from(std::iter::once(&"explain").chain(arguments));
         Args {
             config: Some(config),
             ..command.args
@@ -407,10 +337,7 @@ deny:
         let (given, text) = explained(arguments);
         assert_eq!(given, code, "{text}");
         for line in lines {
-            assert!(
-                text.lines().any(|given| given == *line),
-                "no line {line:?} in\n{text}"
-            );
+            assert!(text.lines().any(|given| given == *line), "no line {line:?} in\n{text}");
         }
     }
 
@@ -430,9 +357,7 @@ deny:
         check(
             &["--workload", "strict", "pinned.example.com:443"],
             ALLOWED,
-            &[
-                "treatment  tunnel: the name is checked, then bytes pass unread: no path, no redaction",
-            ],
+            &["treatment  tunnel: the name is checked, then bytes pass unread: no path, no redaction"],
         );
     }
 
@@ -467,11 +392,7 @@ deny:
             &["verdict    denied: host.not_listed (403)"],
         );
         check(
-            &[
-                "--workload",
-                "strict",
-                "https://api.github.com/repos/../user",
-            ],
+            &["--workload", "strict", "https://api.github.com/repos/../user"],
             DENIED,
             &[
                 "verdict    denied: request.ambiguous (400)",
@@ -485,9 +406,7 @@ deny:
         check(
             &["--workload", "watched", "https://example.com/"],
             ALLOWED,
-            &[
-                "verdict    allowed, because the workload observes; enforced it would be host.not_listed",
-            ],
+            &["verdict    allowed, because the workload observes; enforced it would be host.not_listed"],
         );
     }
 
@@ -513,14 +432,10 @@ deny:
         fs::write(folder.path().join("lists.yaml"), LIST).unwrap();
         let fails = |arguments: &[&str]| {
             let args = arguments_of(arguments, file.clone());
-            run(&args, &mut Vec::new(), &mut Vec::new())
-                .unwrap_err()
-                .to_string()
+            run(&args, &mut Vec::new(), &mut Vec::new()).unwrap_err().to_string()
         };
         assert!(fails(&["https://a.test/"]).contains("name one of strict, watched"));
-        assert!(
-            fails(&["--workload", "x", "https://a.test/"]).contains("there are strict, watched")
-        );
+        assert!(fails(&["--workload", "x", "https://a.test/"]).contains("there are strict, watched"));
         assert!(fails(&["a.test"]).contains("not a request"));
     }
 }

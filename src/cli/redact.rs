@@ -207,11 +207,7 @@ mod tests {
 
     #[test]
     fn each_finding_has_its_line() {
-        check(
-            &format!("one\n\ntoken: {TOKEN}\nfour\n"),
-            FOUND,
-            "line 3: github-pat\n",
-        );
+        check(&format!("one\n\ntoken: {TOKEN}\nfour\n"), FOUND, "line 3: github-pat\n");
         check(TOKEN, FOUND, "line 1: github-pat\n");
         check(&format!("{TOKEN}\n"), FOUND, "line 1: github-pat\n");
         check(
@@ -238,11 +234,7 @@ mod tests {
             "-----BEGIN {0}-----\n{line}\n{line}\n-----END {0}-----\n",
             "PRIVATE KEY"
         );
-        check(
-            &format!("one\n{key}six\n"),
-            FOUND,
-            "lines 3 to 4: private-key\n",
-        );
+        check(&format!("one\n{key}six\n"), FOUND, "lines 3 to 4: private-key\n");
     }
 
     #[test]

@@ -51,7 +51,10 @@ pub fn run(args: &Args, err: &mut dyn Write) -> anyhow::Result<u8> {
         }
     };
     crate::log::start()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
     let trail = runtime.block_on(serve(config, args.config.clone()))?;
     end(runtime, &trail);
     Ok(0)
@@ -78,7 +81,14 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
     let reloader = Reloader::new(file, &config);
     let readiness = Readiness::starting();
     let recent = Recent::default();
-    let proxy = Proxy::new(config, issuer, trail.clone(), metrics.clone(), recent.clone(), listeners)?;
+    let proxy = Proxy::new(
+        config,
+        issuer,
+        trail.clone(),
+        metrics.clone(),
+        recent.clone(),
+        listeners,
+    )?;
     metrics.config_loaded(SystemTime::now());
 
     let (ending, ended) = watch::channel(false);
@@ -136,11 +146,16 @@ fn open_trail(config: &Config, metrics: &Metrics) -> anyhow::Result<Trail> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).with_context(|| format!("audit.path: failed to make {}", parent.display()))?;
     }
-    Trail::open(path, on_failure, config.limits.exchanges, metrics.clone()).with_context(|| format!("audit.path: failed to open {}", path.display()))
+    Trail::open(path, on_failure, config.limits.exchanges, metrics.clone())
+        .with_context(|| format!("audit.path: failed to open {}", path.display()))
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> impl Future<Output = anyhow::Result<TcpListener>> {
-    async move { TcpListener::bind(address).await.with_context(|| format!("{key}: failed to listen on {address}")) }
+    async move {
+        TcpListener::bind(address)
+            .await
+            .with_context(|| format!("{key}: failed to listen on {address}"))
+    }
 }
 
 /// Drops what is still under way, which records itself, and waits for the records.

@@ -9,8 +9,8 @@ use super::field::{Field, Table};
 use super::probe::Probe;
 use super::workload::plain_name;
 use crate::policy::{
-    Allowlist, Deny, HostPattern, PathPattern, Rule, RuleError, RuleId, RuleKind, RuleParts,
-    Scheme, Selectors, SourcePosition, Treatment,
+    Allowlist, Deny, HostPattern, PathPattern, Rule, RuleError, RuleId, RuleKind, RuleParts, Scheme, Selectors,
+    SourcePosition, Treatment,
 };
 use crate::redact::Rules;
 
@@ -96,23 +96,11 @@ pub enum Verdict {
 
 /// Reads one allowlist file. `rules` are the redactor's, whose names `credentials` uses; without them those names aren't
 /// checked, since something is wrong with the rules already.
-pub(super) fn read(
-    text: &Text<'_>,
-    rules: Option<&Rules>,
-    errors: &mut Errors,
-) -> Option<LoadedList> {
-    let Text {
-        file,
-        yaml,
-        shipped,
-    } = *text;
+pub(super) fn read(text: &Text<'_>, rules: Option<&Rules>, errors: &mut Errors) -> Option<LoadedList> {
+    let Text { file, yaml, shipped } = *text;
     let node = errors.keep(document::parse(file, yaml))?;
     let table = Field::root(file, &node).table(LIST, errors);
-    let name = table.require(
-        "name",
-        "give the list the name that workloads allow it by",
-        errors,
-    )?;
+    let name = table.require("name", "give the list the name that workloads allow it by", errors)?;
     let source = position(&name);
     let name: Arc<str> = Arc::from(errors.keep(plain_name(&name))?);
     let description = table.read_or("description", "", errors, |field| field.text("a sentence"));
@@ -170,12 +158,7 @@ fn rule(field: &Field<'_>, id: RuleId, rules: Option<&Rules>, errors: &mut Error
         field.one_of(TREATMENTS, treatments)
     });
     let kind = |field: &Field<'_>| secret_kind(field, rules);
-    let credentials = table.read_list(
-        "credentials",
-        "a list of kinds of secret, or [] for none",
-        errors,
-        kind,
-    );
+    let credentials = table.read_list("credentials", "a list of kinds of secret, or [] for none", errors, kind);
     let selectors = selectors(&table, errors)?;
     if errors.count() > before {
         // What is left of it may contradict itself where the whole would not.
@@ -211,10 +194,7 @@ fn rule_error(table: &Table<'_>, error: RuleError) -> ConfigError {
         RuleError::TunnelHttp => "schemes",
     };
     let field = table.get(key);
-    field
-        .as_ref()
-        .unwrap_or(table.field())
-        .error(Problem::Rule(error))
+    field.as_ref().unwrap_or(table.field()).error(Problem::Rule(error))
 }
 
 fn selectors(table: &Table<'_>, errors: &mut Errors) -> Option<Selectors> {

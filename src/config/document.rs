@@ -236,22 +236,13 @@ mod tests {
             "a: 1\n---\nb: 2\n",
             "f.yaml:2:1: more than one YAML document; write one document a file",
         );
-        check(
-            "a: *b",
-            "f.yaml:1:4: not YAML: alias references unknown anchor",
-        );
-        check(
-            "a: !secret b",
-            "f.yaml:1:12: not YAML: unsupported tag `!secret`",
-        );
+        check("a: *b", "f.yaml:1:4: not YAML: alias references unknown anchor");
+        check("a: !secret b", "f.yaml:1:12: not YAML: unsupported tag `!secret`");
         check(
             "a:\tb\n\tc: d",
             "f.yaml:1:4: not YAML: while scanning a plain scalar, found a tab",
         );
-        check(
-            "? [a]\n: b\n",
-            "f.yaml:1:3: not YAML: expected string scalar",
-        );
+        check("? [a]\n: b\n", "f.yaml:1:3: not YAML: expected string scalar");
     }
 
     #[test]
@@ -260,26 +251,17 @@ mod tests {
         assert!(parse(&Arc::from("f.yaml"), &deep).is_err());
         let long = "- x\n".repeat(MAX_NODES + 1);
         assert_eq!(
-            parse(&Arc::from("f.yaml"), &long)
-                .unwrap_err()
-                .problem
-                .as_ref(),
+            parse(&Arc::from("f.yaml"), &long).unwrap_err().problem.as_ref(),
             &Problem::TooComplex
         );
-        let laughs = (1..12).fold(
-            "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned(),
-            |text, level| {
-                text + &format!(
-                    "a{level}: &a{level} [{}]\n",
-                    vec![format!("*a{}", level - 1); 9].join(", ")
-                )
-            },
-        );
+        let laughs = (1..12).fold("a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, level| {
+            text + &format!(
+                "a{level}: &a{level} [{}]\n",
+                vec![format!("*a{}", level - 1); 9].join(", ")
+            )
+        });
         assert_eq!(
-            parse(&Arc::from("f.yaml"), &laughs)
-                .unwrap_err()
-                .problem
-                .as_ref(),
+            parse(&Arc::from("f.yaml"), &laughs).unwrap_err().problem.as_ref(),
             &Problem::TooComplex
         );
     }

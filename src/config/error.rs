@@ -122,12 +122,8 @@ impl Errors {
                 files.push(Arc::clone(&error.file));
             }
         }
-        self.0.sort_by_key(|error| {
-            (
-                files.iter().position(|file| *file == error.file),
-                error.position,
-            )
-        });
+        self.0
+            .sort_by_key(|error| (files.iter().position(|file| *file == error.file), error.position));
         Err(ConfigErrors(self.0))
     }
 }
@@ -264,14 +260,10 @@ pub enum Problem {
         feature: &'static str,
     },
     /// A workload whose `match` names nothing.
-    #[error(
-        "nothing to match by; give networks or a credential, and networks: [0.0.0.0/0, \"::/0\"] if anyone may"
-    )]
+    #[error("nothing to match by; give networks or a credential, and networks: [0.0.0.0/0, \"::/0\"] if anyone may")]
     EmptyMatch,
     /// A network with bits set behind its prefix.
-    #[error(
-        "an address with bits behind its prefix; write the network, {network}, or the address alone"
-    )]
+    #[error("an address with bits behind its prefix; write the network, {network}, or the address alone")]
     HostBits {
         /// The network without those bits.
         network: String,
@@ -330,9 +322,7 @@ pub enum Problem {
     #[error("{0}")]
     Rules(String),
     /// The state folder can't be made or used.
-    #[error(
-        "the state folder {path} can't be used: {kind}; make it writable for Egret alone, or set state_dir"
-    )]
+    #[error("the state folder {path} can't be used: {kind}; make it writable for Egret alone, or set state_dir")]
     State {
         /// The folder or the file in it.
         path: String,
@@ -351,9 +341,7 @@ pub enum FileProblem {
     #[error("not a regular file; name a file")]
     NotAFile,
     /// A folder without any `*.yaml` or `*.yml`.
-    #[error(
-        "no *.yaml or *.yml file in this folder; add one, or write allowlists: [] to have none"
-    )]
+    #[error("no *.yaml or *.yml file in this folder; add one, or write allowlists: [] to have none")]
     EmptyFolder,
     /// A folder with more files than any configuration needs.
     #[error("more than {limit} files; split the folder")]
@@ -371,9 +359,7 @@ pub enum FileProblem {
     #[error("not text; save it as UTF-8 without NUL")]
     NotText,
     /// A PEM file without a certificate, or with one that can't be read.
-    #[error(
-        "no certificate in it; it must hold PEM blocks that begin with -----BEGIN CERTIFICATE-----"
-    )]
+    #[error("no certificate in it; it must hold PEM blocks that begin with -----BEGIN CERTIFICATE-----")]
     NoCertificate,
 }
 
@@ -387,8 +373,5 @@ fn one_of_known(closest: Option<&'static str>, all: &[&'static str], what: &str)
 }
 
 fn suggestion(closest: Option<&str>, known: &str) -> String {
-    closest.map_or_else(
-        || known.to_owned(),
-        |closest| format!("did you mean `{closest}`?"),
-    )
+    closest.map_or_else(|| known.to_owned(), |closest| format!("did you mean `{closest}`?"))
 }

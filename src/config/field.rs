@@ -107,16 +107,9 @@ impl<'a> Field<'a> {
     }
 
     /// One of a closed set of words.
-    pub(super) fn one_of<T: Copy>(
-        &self,
-        choices: &'static [&'static str],
-        values: &[T],
-    ) -> Result<T, ConfigError> {
+    pub(super) fn one_of<T: Copy>(&self, choices: &'static [&'static str], values: &[T]) -> Result<T, ConfigError> {
         let text = self.text("one of its words as text")?;
-        let found = choices
-            .iter()
-            .zip(values)
-            .find(|(choice, _)| **choice == text);
+        let found = choices.iter().zip(values).find(|(choice, _)| **choice == text);
         found.map(|(_, value)| *value).ok_or_else(|| {
             let closest = closest(text, choices.iter().copied());
             self.error(Problem::NotOneOf {
@@ -146,11 +139,7 @@ impl<'a> Field<'a> {
         let entries: &[Entry] = match &self.node.value {
             Value::Table(entries) => entries,
             Value::Nothing => &[],
-            Value::Boolean
-            | Value::Count(_)
-            | Value::OtherNumber
-            | Value::Text(_)
-            | Value::List(_) => {
+            Value::Boolean | Value::Count(_) | Value::OtherNumber | Value::Text(_) | Value::List(_) => {
                 errors.add(self.wrong_shape("a table of `key: value` lines"));
                 &[]
             }
@@ -203,12 +192,7 @@ impl<'a> Table<'a> {
     }
 
     /// A key that must be there; its absence is noted, with the remedy.
-    pub(super) fn require(
-        &self,
-        key: &'static str,
-        remedy: &'static str,
-        errors: &mut Errors,
-    ) -> Option<Field<'a>> {
+    pub(super) fn require(&self, key: &'static str, remedy: &'static str, errors: &mut Errors) -> Option<Field<'a>> {
         let field = self.get(key);
         if field.is_none() {
             errors.add(self.field.error(Problem::MissingKey { key, remedy }));
@@ -240,12 +224,7 @@ impl<'a> Table<'a> {
     ) -> Option<Vec<T>> {
         let list = self.get(key)?.list(wanted);
         let items = errors.keep(list).unwrap_or_default();
-        Some(
-            items
-                .iter()
-                .filter_map(|item| errors.keep(read(item)))
-                .collect(),
-        )
+        Some(items.iter().filter_map(|item| errors.keep(read(item))).collect())
     }
 
     fn note_bad_keys(&self, known: &'static [&'static str], errors: &mut Errors) {

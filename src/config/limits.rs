@@ -137,11 +137,7 @@ impl Limits {
             let Some(field) = table.get(limit.name) else {
                 continue;
             };
-            given.extend(
-                errors
-                    .keep(limit.read(&field))
-                    .map(|value| (limit.name, value)),
-            );
+            given.extend(errors.keep(limit.read(&field)).map(|value| (limit.name, value)));
         }
         Self::from_values(|name, default| {
             given
@@ -158,8 +154,7 @@ impl Limit {
         if (self.least..=self.most).contains(&value) {
             return Ok(value);
         }
-        let [found, least, most] =
-            [value, self.least, self.most].map(|value| self.unit.show(value));
+        let [found, least, most] = [value, self.least, self.most].map(|value| self.unit.show(value));
         Err(field.error(Problem::OutOfRange { found, least, most }))
     }
 }
@@ -209,10 +204,7 @@ fn bytes(text: &str) -> Option<u64> {
 }
 
 fn milliseconds(text: &str) -> Option<u64> {
-    number_with_unit(
-        text,
-        &[("ms", 1), ("s", SECOND), ("m", MINUTE), ("h", HOUR)],
-    )
+    number_with_unit(text, &[("ms", 1), ("s", SECOND), ("m", MINUTE), ("h", HOUR)])
 }
 
 fn number_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -224,8 +216,7 @@ fn number_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// The reference of all limits as a Markdown table.
 pub fn reference() -> String {
-    let mut text =
-        String::from("| limit | default | range | what happens at it |\n|---|---|---|---|\n");
+    let mut text = String::from("| limit | default | range | what happens at it |\n|---|---|---|---|\n");
     for Limit {
         name,
         unit,
@@ -253,11 +244,7 @@ mod tests {
     #[test]
     fn each_default_lies_in_its_range() {
         for limit in LIMITS {
-            assert!(
-                (limit.least..=limit.most).contains(&limit.default),
-                "{}",
-                limit.name
-            );
+            assert!((limit.least..=limit.most).contains(&limit.default), "{}", limit.name);
         }
     }
 

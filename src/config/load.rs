@@ -63,10 +63,8 @@ pub fn inspect(file: Option<&Path>) -> Result<Config, ConfigErrors> {
 
 fn read(file: Option<&Path>, state: State) -> Result<Config, ConfigErrors> {
     let reading = Reading::of(file);
-    let name: Arc<str> = Arc::from(file.map_or_else(
-        || shipped::DEFAULT_FILE.to_owned(),
-        |file| file.display().to_string(),
-    ));
+    let name: Arc<str> =
+        Arc::from(file.map_or_else(|| shipped::DEFAULT_FILE.to_owned(), |file| file.display().to_string()));
     let text = file.map_or_else(|| Ok(shipped::DEFAULT.to_owned()), source::read_text);
     let text = text.map_err(|problem| whole_file(&name, problem));
     let node = text.and_then(|text| document::parse(&name, &text));
@@ -95,10 +93,7 @@ pub(super) struct Reading {
 
 impl Reading {
     fn of(file: Option<&Path>) -> Self {
-        let folder = file
-            .and_then(Path::parent)
-            .unwrap_or(Path::new(""))
-            .to_owned();
+        let folder = file.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
         let sources = file.map(Path::to_owned).into_iter().collect();
         Self {
             errors: Errors::default(),
@@ -127,11 +122,7 @@ fn at_field(field: &Field<'_>, path: &Path, problem: FileProblem) -> ConfigError
     })
 }
 
-fn configuration(
-    root: &Field<'_>,
-    mut reading: Reading,
-    state: State,
-) -> Result<Config, ConfigErrors> {
+fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result<Config, ConfigErrors> {
     let table = root.table(KEYS, &mut reading.errors);
     let parts = redaction::read(&table, &mut reading);
     let allowlists = allowlists(&table, parts.rules.as_deref(), &mut reading);
@@ -175,11 +166,7 @@ fn configuration(
     })
 }
 
-fn fingerprint_key(
-    root: &Table<'_>,
-    state_dir: &Path,
-    state: State,
-) -> Result<FingerprintKey, ConfigErrors> {
+fn fingerprint_key(root: &Table<'_>, state_dir: &Path, state: State) -> Result<FingerprintKey, ConfigErrors> {
     let key = match state {
         State::Keep => state::kept_key(state_dir),
         State::Leave => state::random_key(),
@@ -195,11 +182,7 @@ fn fingerprint_key(
     Ok(FingerprintKey::new(&key?))
 }
 
-fn allowlists(
-    root: &Table<'_>,
-    rules: Option<&Rules>,
-    reading: &mut Reading,
-) -> Vec<Arc<LoadedList>> {
+fn allowlists(root: &Table<'_>, rules: Option<&Rules>, reading: &mut Reading) -> Vec<Arc<LoadedList>> {
     let mut lists = Vec::new();
     let Some(field) = root.get("allowlists") else {
         for (file, text) in shipped::ALLOWLISTS {
@@ -254,10 +237,7 @@ fn files(item: &Field<'_>, reading: &mut Reading) -> Vec<PathBuf> {
 fn unique(lists: Vec<LoadedList>, errors: &mut Errors) -> Vec<Arc<LoadedList>> {
     let mut unique: Vec<Arc<LoadedList>> = Vec::new();
     for list in lists {
-        match unique
-            .iter()
-            .find(|first| first.list.name() == list.list.name())
-        {
+        match unique.iter().find(|first| first.list.name() == list.list.name()) {
             Some(first) => errors.add(list.repeats(first)),
             None => unique.push(Arc::new(list)),
         }
@@ -295,16 +275,10 @@ fn listen(root: &Table<'_>, key: &str, port: u16, errors: &mut Errors) -> Socket
 fn admin_listen(root: &Table<'_>, proxy: SocketAddr, errors: &mut Errors) -> SocketAddr {
     let admin = listen(root, "admin", 9090, errors);
     // Port 0 is whichever is free.
-    let same_host =
-        admin.ip() == proxy.ip() || admin.ip().is_unspecified() || proxy.ip().is_unspecified();
+    let same_host = admin.ip() == proxy.ip() || admin.ip().is_unspecified() || proxy.ip().is_unspecified();
     if admin.port() == proxy.port() && admin.port() != 0 && same_host {
         let field = root.get("admin").or_else(|| root.get("proxy"));
-        errors.add(
-            field
-                .as_ref()
-                .unwrap_or(root.field())
-                .error(Problem::SameListener),
-        );
+        errors.add(field.as_ref().unwrap_or(root.field()).error(Problem::SameListener));
     }
     admin
 }
@@ -334,19 +308,12 @@ fn exceptions(root: &Table<'_>, errors: &mut Errors) -> Vec<Exception> {
         .get("permit")
         .and_then(|permit| errors.keep(permit.list("a list of {host, networks}")))
         .unwrap_or_default();
-    items
-        .iter()
-        .filter_map(|item| exception(item, errors))
-        .collect()
+    items.iter().filter_map(|item| exception(item, errors)).collect()
 }
 
 fn exception(field: &Field<'_>, errors: &mut Errors) -> Option<Exception> {
     let table = field.table(PERMIT, errors);
-    let host = table.require(
-        "host",
-        "name the host whose addresses may be special",
-        errors,
-    );
+    let host = table.require("host", "name the host whose addresses may be special", errors);
     let host = host.and_then(|host| errors.keep(allowlist::host(&host)));
     let networks = table.require(
         "networks",
@@ -389,14 +356,8 @@ fn name_server(field: &Field<'_>) -> Result<SocketAddr, ConfigError> {
             .ok()
             .map(|address| SocketAddr::new(address, DNS_PORT))
     };
-    let socket = |text: &str| {
-        text.parse::<SocketAddr>()
-            .ok()
-            .filter(|socket| socket.port() != 0)
-    };
-    field.parse("a DNS server", example, |text| {
-        address(text).or_else(|| socket(text))
-    })
+    let socket = |text: &str| text.parse::<SocketAddr>().ok().filter(|socket| socket.port() != 0);
+    field.parse("a DNS server", example, |text| address(text).or_else(|| socket(text)))
 }
 
 fn upstream_roots(root: &Table<'_>, reading: &mut Reading) -> Vec<PathBuf> {
@@ -416,10 +377,7 @@ fn upstream_roots(root: &Table<'_>, reading: &mut Reading) -> Vec<PathBuf> {
         .errors
         .keep(roots.list("a list of PEM files"))
         .unwrap_or_default();
-    items
-        .iter()
-        .filter_map(|item| root_file(item, reading))
-        .collect()
+    items.iter().filter_map(|item| root_file(item, reading)).collect()
 }
 
 fn root_file(field: &Field<'_>, reading: &mut Reading) -> Option<PathBuf> {
@@ -437,9 +395,7 @@ fn root_file(field: &Field<'_>, reading: &mut Reading) -> Option<PathBuf> {
 fn check_roots(pem: &[u8]) -> Result<(), FileProblem> {
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let added = certificate
-            .ok()
-            .and_then(|certificate| store.add(certificate).ok());
+        let added = certificate.ok().and_then(|certificate| store.add(certificate).ok());
         added.ok_or(FileProblem::NoCertificate)?;
     }
     if store.is_empty() {
@@ -458,8 +414,7 @@ fn audit(root: &Table<'_>, state_dir: &Path, errors: &mut Errors) -> Audit {
         return default;
     };
     let table = field.table(AUDIT, errors);
-    let on_failure =
-        |field: &Field<'_>| field.one_of(ON_FAILURE, &[OnFailure::Refuse, OnFailure::Continue]);
+    let on_failure = |field: &Field<'_>| field.one_of(ON_FAILURE, &[OnFailure::Refuse, OnFailure::Continue]);
     Audit {
         path: table.read_or("path", default.path, errors, path),
         on_failure: table.read_or("on_failure", default.on_failure, errors, on_failure),

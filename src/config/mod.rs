@@ -75,11 +75,7 @@ pub struct Config {
 impl Config {
     /// The address rules of a proxy that listens at `listeners` on a machine with the addresses `interfaces`: only who opened the
     /// listeners knows them.
-    pub fn address_rules(
-        &self,
-        listeners: Vec<SocketAddr>,
-        interfaces: Vec<IpAddr>,
-    ) -> AddressRules {
+    pub fn address_rules(&self, listeners: Vec<SocketAddr>, interfaces: Vec<IpAddr>) -> AddressRules {
         AddressRules::new(self.address_exceptions.clone(), listeners, interfaces)
     }
 }

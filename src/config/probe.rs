@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use crate::policy::{
-    Authority, CanonicalPath, Decision, DenyReason, Policy, RequestHead, Scheme, Target,
-};
+use crate::policy::{Authority, CanonicalPath, Decision, DenyReason, Policy, RequestHead, Scheme, Target};
 
 /// A request to ask a policy about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,10 +73,7 @@ impl Probe {
         match self {
             Self::Connect(authority) => Ok(policy.decide_connect(authority)),
             Self::Request {
-                method,
-                target,
-                path,
-                ..
+                method, target, path, ..
             } => {
                 let path = CanonicalPath::parse(path).map_err(|_| DenyReason::RequestAmbiguous)?;
                 Ok(policy.decide(&RequestHead {
@@ -96,10 +91,7 @@ impl fmt::Display for Probe {
         match self {
             Self::Connect(authority) => write!(f, "CONNECT {authority}"),
             Self::Request {
-                method,
-                target,
-                path,
-                ..
+                method, target, path, ..
             } => write!(f, "{method} {target}{path}"),
         }
     }
@@ -147,22 +139,15 @@ mod tests {
 
     #[track_caller]
     fn check(line: &str, expected: &str) {
-        let shown = Probe::parse_line(line)
-            .map_or_else(|error| format!("{error:?}"), |probe| format!("{probe:?}"));
+        let shown = Probe::parse_line(line).map_or_else(|error| format!("{error:?}"), |probe| format!("{probe:?}"));
         assert!(shown.contains(expected), "{line}: {shown}");
     }
 
     #[test]
     fn requests_and_connects() {
-        check(
-            "GET https://example.com/a?b=c",
-            "path: \"/a\", query: Some(\"b=c\")",
-        );
+        check("GET https://example.com/a?b=c", "path: \"/a\", query: Some(\"b=c\")");
         check("GET https://example.com", "path: \"/\", query: None");
-        check(
-            "GET HTTPS://example.com?q",
-            "path: \"/\", query: Some(\"q\")",
-        );
+        check("GET HTTPS://example.com?q", "path: \"/\", query: Some(\"q\")");
         check("CONNECT example.com:443", "Connect(");
         check("CONNECT [2001:db8::1]:443", "Connect(");
     }

@@ -116,12 +116,7 @@ pub(super) fn read(root: &Table<'_>, reading: &mut Reading) -> Parts {
     };
     let table = field.table(KEYS, &mut reading.errors);
     refuse_known_secrets(&table, &mut reading.errors);
-    let replacement = table.read_or(
-        "replacement",
-        Replacement::SameLength,
-        &mut reading.errors,
-        replacement,
-    );
+    let replacement = table.read_or("replacement", Replacement::SameLength, &mut reading.errors, replacement);
     let surfaces = table
         .get("surfaces")
         .map(|field| surfaces(&field, &mut reading.errors))
@@ -155,14 +150,10 @@ fn rules(table: &Table<'_>, reading: &mut Reading) -> Option<Arc<Rules>> {
     let Some(field) = table.get("rules") else {
         return compile(&[builtin()], table.field(), &mut reading.errors);
     };
-    let items = reading
-        .errors
-        .keep(field.list("a list such as [builtin]"))?;
+    let items = reading.errors.keep(field.list("a list such as [builtin]"))?;
     if items.is_empty() {
         let remedy = "write [builtin]; to switch redaction off, say so under surfaces";
-        reading
-            .errors
-            .add(field.error(Problem::EmptyList { remedy }));
+        reading.errors.add(field.error(Problem::EmptyList { remedy }));
     }
     let packs: Option<Vec<Pack>> = items.iter().map(|item| pack(item, reading)).collect();
     compile(&packs?, &field, &mut reading.errors)
@@ -250,11 +241,7 @@ fn replacement(field: &Field<'_>) -> Result<Replacement, ConfigError> {
 
 fn surfaces(field: &Field<'_>, errors: &mut Errors) -> Surfaces {
     let table = field.table(SURFACES, errors);
-    let mut mode = |key| {
-        table.read_or(key, SurfaceMode::Redact, errors, |mode| {
-            mode.one_of(MODES, MODE_VALUES)
-        })
-    };
+    let mut mode = |key| table.read_or(key, SurfaceMode::Redact, errors, |mode| mode.one_of(MODES, MODE_VALUES));
     Surfaces {
         body: mode("body"),
         header: mode("header"),

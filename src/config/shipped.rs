@@ -75,10 +75,7 @@ mod tests {
         let files: BTreeMap<String, String> = fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path())
-            .filter(|path| {
-                path.extension()
-                    .is_some_and(|extension| extension == "yaml")
-            })
+            .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
             .map(|path| {
                 (
                     format!("allowlists/{}", path.file_name().unwrap().display()),

@@ -35,9 +35,7 @@ pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, FileProblem> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_FILE_BYTES) {
         return Ok(bytes);
     }
-    Err(FileProblem::TooLarge {
-        limit: MAX_FILE_BYTES,
-    })
+    Err(FileProblem::TooLarge { limit: MAX_FILE_BYTES })
 }
 
 /// The files that a path stands for: itself, or a folder's `*.yaml` and `*.yml` in the order of their names.
@@ -99,15 +97,11 @@ mod tests {
         fs::create_dir(&swapped).unwrap();
         for name in ["b.yaml", "a.yml", "note.txt", ".hidden.yaml"] {
             fs::write(swapped.join(name), "").unwrap();
-            std::os::unix::fs::symlink(Path::new("..data").join(name), folder.path().join(name))
-                .unwrap();
+            std::os::unix::fs::symlink(Path::new("..data").join(name), folder.path().join(name)).unwrap();
         }
         std::os::unix::fs::symlink("..2026_01_01", folder.path().join("..data")).unwrap();
         let names: Vec<_> = files_of(folder.path()).unwrap();
-        assert_eq!(
-            names,
-            [folder.path().join("a.yml"), folder.path().join("b.yaml")]
-        );
+        assert_eq!(names, [folder.path().join("a.yml"), folder.path().join("b.yaml")]);
     }
 
     #[test]
@@ -131,15 +125,9 @@ mod tests {
         };
         check(b"a: \0", FileProblem::NotText);
         check(b"a: \xff", FileProblem::NotText);
-        check(
-            &vec![b' '; 1 + (1 << 20)],
-            FileProblem::TooLarge { limit: 1 << 20 },
-        );
+        check(&vec![b' '; 1 + (1 << 20)], FileProblem::TooLarge { limit: 1 << 20 });
         assert_eq!(read_text(folder.path()), Err(FileProblem::NotAFile));
-        assert_eq!(
-            read_text(Path::new("/dev/zero")),
-            Err(FileProblem::NotAFile)
-        );
+        assert_eq!(read_text(Path::new("/dev/zero")), Err(FileProblem::NotAFile));
         assert_eq!(
             read_text(&folder.path().join("none")),
             Err(FileProblem::Unreadable(io::ErrorKind::NotFound))

@@ -67,10 +67,7 @@ pub(super) fn kept_key(state_dir: &Path) -> Result<[u8; KEY_BYTES], StateError> 
 
 /// Makes the folder, and those above it, for its owner alone.
 pub fn make_state_dir(state_dir: &Path) -> Result<(), StateError> {
-    let made = DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(state_dir);
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(state_dir);
     made.map_err(|source| StateError {
         path: state_dir.to_owned(),
         source,

@@ -25,11 +25,7 @@ fn folder(text: &str) -> tempfile::TempDir {
     .unwrap();
     fs::write(folder.path().join("text.pem"), "no certificate").unwrap();
     fs::write(folder.path().join("nul.yaml"), "name: a\0b\n").unwrap();
-    fs::write(
-        folder.path().join("bad.toml"),
-        "[[rules]]\nid = \"x\"\nregex = \n",
-    )
-    .unwrap();
+    fs::write(folder.path().join("bad.toml"), "[[rules]]\nid = \"x\"\nregex = \n").unwrap();
     fs::write(
         folder.path().join("look.toml"),
         "[[rules]]\nid = \"x\"\nregex = 'secret(?=x)'\n",
@@ -48,9 +44,7 @@ fn load_text(text: &str) -> Result<Config, ConfigErrors> {
 fn errors_of(text: &str) -> String {
     let folder = folder(text);
     let errors = inspect(Some(&folder.path().join("egret.yaml"))).expect_err("an error");
-    errors
-        .to_string()
-        .replace(&format!("{}/", folder.path().display()), "")
+    errors.to_string().replace(&format!("{}/", folder.path().display()), "")
 }
 
 #[track_caller]
@@ -64,10 +58,7 @@ fn listeners_and_paths() {
         "proxy:\n  liste: x\n",
         "egret.yaml:2:3: proxy.liste: unknown key; did you mean `listen`?",
     );
-    check(
-        "prxy: {}\n",
-        "egret.yaml:1:1: prxy: unknown key; did you mean `proxy`?",
-    );
+    check("prxy: {}\n", "egret.yaml:1:1: prxy: unknown key; did you mean `proxy`?");
     check(
         "server: {}\n",
         "egret.yaml:1:1: server: unknown key; the keys here are proxy, admin, state_dir, allowlists, ca, workloads, \
@@ -178,15 +169,14 @@ fn workloads_and_who_matches() {
         &workload("    match: {credential: {user: alice}}\n"),
         "egret.yaml:4:25: workloads[0].match.credential: `sha256` is missing; write the SHA-256 of the password or token",
     );
-    let not_a_hash = "not the SHA-256 of a secret; write 64 hexadecimal digits, as `printf %s \"$SECRET\" | sha256sum` prints them";
+    let not_a_hash =
+        "not the SHA-256 of a secret; write 64 hexadecimal digits, as `printf %s \"$SECRET\" | sha256sum` prints them";
     check(
         &workload("    match: {credential: {sha256: my-password}}\n"),
         &format!("egret.yaml:4:34: workloads[0].match.credential.sha256: {not_a_hash}"),
     );
     check(
-        &workload(&format!(
-            "    match: {{credential: {{user: 'a:b', sha256: {HASH}}}}}\n"
-        )),
+        &workload(&format!("    match: {{credential: {{user: 'a:b', sha256: {HASH}}}}}\n")),
         "egret.yaml:4:32: workloads[0].match.credential.user: \"a:b\" is not a user name that Basic can carry; write one without a \
          colon",
     );
@@ -198,18 +188,14 @@ fn workloads_and_who_matches() {
 
 #[test]
 fn a_secret_in_the_wrong_place_is_not_repeated() {
-    let text =
-        "workloads:\n  - name: w\n    allow: []\n    match: {credential: {sha256: hunter2}}\n";
+    let text = "workloads:\n  - name: w\n    allow: []\n    match: {credential: {sha256: hunter2}}\n";
     assert!(!errors_of(text).contains("hunter2"));
 }
 
 #[test]
 fn workloads_and_what_they_may() {
-    let workload = |rest: &str| {
-        format!(
-            "allowlists: [list.yaml]\nworkloads:\n  - match: {{networks: [10.0.0.0/8]}}\n{rest}"
-        )
-    };
+    let workload =
+        |rest: &str| format!("allowlists: [list.yaml]\nworkloads:\n  - match: {{networks: [10.0.0.0/8]}}\n{rest}");
     check(
         &workload("    name: w\n"),
         "egret.yaml:3:5: workloads[0]: `allow` is missing; name allowlists, or write allow: [] to permit nothing",
@@ -240,9 +226,7 @@ fn workloads_and_what_they_may() {
         "egret.yaml:6:11: workloads[0].mode: \"off\" is not one of its values; the values here are enforce, observe",
     );
     check(
-        &workload(
-            "    name: w\n    allow: []\n  - {name: w, allow: [], match: {networks: [10.0.0.1]}}\n",
-        ),
+        &workload("    name: w\n    allow: []\n  - {name: w, allow: [], match: {networks: [10.0.0.1]}}\n"),
         "egret.yaml:6:12: workloads[1].name: the name \"w\" is taken by egret.yaml:4; give it another",
     );
 }
@@ -372,9 +356,7 @@ fn redaction() {
     );
     let quote = errors_of("redaction: {replacement: 'a\"b'}\n");
     assert!(
-        quote.starts_with(
-            "egret.yaml:1:26: redaction.replacement: a replacement template is printable"
-        ),
+        quote.starts_with("egret.yaml:1:26: redaction.replacement: a replacement template is printable"),
         "{quote}"
     );
     check(
@@ -399,9 +381,7 @@ fn check_list(list: &str, expected: &str) {
     fs::write(folder.path().join("a.yaml"), list).unwrap();
     let errors = inspect(Some(&folder.path().join("egret.yaml"))).expect_err("an error");
     assert_eq!(
-        errors
-            .to_string()
-            .replace(&format!("{}/", folder.path().display()), ""),
+        errors.to_string().replace(&format!("{}/", folder.path().display()), ""),
         expected
     );
 }
@@ -541,10 +521,7 @@ fn shown(config: &Config) -> String {
         sources: _,
     } = config;
     let lists: Vec<_> = allowlists.iter().map(|list| list.list.name()).collect();
-    let allowed: Vec<_> = workloads
-        .iter()
-        .map(|workload| workload.policy.lists())
-        .collect();
+    let allowed: Vec<_> = workloads.iter().map(|workload| workload.policy.lists()).collect();
     format!(
         "{proxy_listen} {admin_listen} {state_dir:?} {ca:?} {workloads:?} {allowed:?} {address_exceptions:?} {dns:?} {upstream_roots:?} \
          {:?} {:?} {audit:?} {limits:?} {lists:?}",
@@ -566,24 +543,18 @@ fn the_embedded_configuration_says_the_defaults() {
 
 #[test]
 fn without_workloads_this_machine_may_and_with_an_empty_list_nobody() {
-    let who = |config: &Config, peer: &str| match config
-        .workloads
-        .identify(peer.parse().unwrap(), None)
-    {
+    let who = |config: &Config, peer: &str| match config.workloads.identify(peer.parse().unwrap(), None) {
         Identified::Workload(workload) => workload.name.to_string(),
-        other @ (Identified::CredentialRequired
-        | Identified::CredentialWrong
-        | Identified::Unknown) => format!("{other:?}"),
+        other @ (Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown) => {
+            format!("{other:?}")
+        }
     };
     let default = load_text("").unwrap();
     assert_eq!(who(&default, "127.0.0.1"), "default");
     assert_eq!(who(&default, "127.83.0.1"), "default");
     assert_eq!(who(&default, "::1"), "default");
     assert_eq!(who(&default, "10.0.0.1"), "Unknown");
-    assert_eq!(
-        who(&load_text("workloads: []\n").unwrap(), "127.0.0.1"),
-        "Unknown"
-    );
+    assert_eq!(who(&load_text("workloads: []\n").unwrap(), "127.0.0.1"), "Unknown");
 }
 
 #[test]
@@ -600,11 +571,7 @@ fn a_configuration_with_everything() {
     let folder = folder(&text);
     fs::remove_file(folder.path().join("twin.yaml")).unwrap();
     fs::remove_file(folder.path().join("nul.yaml")).unwrap();
-    fs::rename(
-        folder.path().join("egret.yaml"),
-        folder.path().join("egret.conf"),
-    )
-    .unwrap();
+    fs::rename(folder.path().join("egret.yaml"), folder.path().join("egret.conf")).unwrap();
     let config = inspect(Some(&folder.path().join("egret.conf"))).unwrap();
     assert_eq!(config.proxy_listen, "[::]:8080".parse().unwrap());
     assert_eq!(config.ca.certificate, Path::new("/etc/ca.crt"));
@@ -617,17 +584,11 @@ fn a_configuration_with_everything() {
         }
     );
     let servers: Vec<_> = config.dns.servers.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        servers,
-        ["1.1.1.1:53", "127.0.0.1:5353", "[::1]:53", "[::1]:54"]
-    );
+    assert_eq!(servers, ["1.1.1.1:53", "127.0.0.1:5353", "[::1]:53", "[::1]:54"]);
     assert_eq!(config.redaction.surfaces.body, SurfaceMode::Block);
     assert_eq!(config.redaction.surfaces.url, SurfaceMode::Off);
     assert_eq!(config.redaction.surfaces.header, SurfaceMode::Redact);
-    assert_eq!(
-        (config.limits.head_bytes, config.limits.connections),
-        (32_768, 7)
-    );
+    assert_eq!((config.limits.head_bytes, config.limits.connections), (32_768, 7));
     assert_eq!(config.limits.head_timeout.as_millis(), 500);
     assert_eq!(config.allowlists.len(), 1);
     let workload = config.workloads.iter().next().unwrap();
@@ -639,19 +600,13 @@ fn a_configuration_with_everything() {
         .collect();
     assert_eq!(
         sources,
-        [
-            Path::new("egret.conf"),
-            Path::new("list.yaml"),
-            Path::new("")
-        ]
+        [Path::new("egret.conf"), Path::new("list.yaml"), Path::new("")]
     );
 }
 
 #[test]
 fn loading_makes_the_state_folder_only_when_all_is_well() {
-    let text = |rest: &str, folder: &Path| {
-        format!("state_dir: {}\n{rest}", folder.join("state").display())
-    };
+    let text = |rest: &str, folder: &Path| format!("state_dir: {}\n{rest}", folder.join("state").display());
     let folder = folder("");
     let file = folder.path().join("egret.yaml");
     let state = folder.path().join("state");
@@ -664,10 +619,7 @@ fn loading_makes_the_state_folder_only_when_all_is_well() {
     assert!(state.join("fingerprint.key").exists());
     fs::write(state.join("fingerprint.key"), "short").unwrap();
     let errors = load(Some(&file)).unwrap_err().to_string();
-    assert!(
-        errors.contains(":1:12: state_dir: the state folder "),
-        "{errors}"
-    );
+    assert!(errors.contains(":1:12: state_dir: the state folder "), "{errors}");
 }
 
 #[test]
@@ -677,10 +629,7 @@ fn each_shipped_list_does_what_its_examples_say() {
         let alone = Policy::new(&[Arc::clone(&loaded.list)], Mode::Enforce);
         assert!(!loaded.examples.is_empty(), "{}", loaded.source);
         for example in &loaded.examples {
-            let allowed = matches!(
-                example.probe.decide(&alone),
-                Ok(crate::policy::Decision::Allow(_))
-            );
+            let allowed = matches!(example.probe.decide(&alone), Ok(crate::policy::Decision::Allow(_)));
             assert_eq!(
                 allowed,
                 example.verdict == Verdict::Allow,

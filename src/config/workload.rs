@@ -21,11 +21,7 @@ const MODES: &[&str] = &["enforce", "observe"];
 const DEFAULT_NAME: &str = "default";
 
 /// Reads `workloads`, or makes the default one when the key is absent. An empty list permits nobody.
-pub(super) fn workloads(
-    field: Option<Field<'_>>,
-    lists: &[Arc<LoadedList>],
-    errors: &mut Errors,
-) -> Workloads {
+pub(super) fn workloads(field: Option<Field<'_>>, lists: &[Arc<LoadedList>], errors: &mut Errors) -> Workloads {
     let Some(field) = field else {
         return Workloads::new(vec![default_workload(lists)]);
     };
@@ -49,15 +45,8 @@ fn default_workload(lists: &[Arc<LoadedList>]) -> Workload {
         networks: Some(networks),
         credential: None,
     };
-    let lists: Vec<_> = lists
-        .iter()
-        .map(|loaded| Arc::clone(&loaded.list))
-        .collect();
-    Workload::new(
-        Arc::from(DEFAULT_NAME),
-        clients,
-        Policy::new(&lists, Mode::Enforce),
-    )
+    let lists: Vec<_> = lists.iter().map(|loaded| Arc::clone(&loaded.list)).collect();
+    Workload::new(Arc::from(DEFAULT_NAME), clients, Policy::new(&lists, Mode::Enforce))
 }
 
 fn workload<'a>(
@@ -67,28 +56,17 @@ fn workload<'a>(
     errors: &mut Errors,
 ) -> Option<Workload> {
     let table = field.table(WORKLOAD, errors);
-    let name = table.require(
-        "name",
-        "give the workload a name for records and metrics",
-        errors,
-    );
+    let name = table.require("name", "give the workload a name for records and metrics", errors);
     let name = name.and_then(|name| errors.keep(unique_name(&name, names)));
     let clients = clients(&table, errors);
     let allowed = allowed(&table, lists, errors);
     let mode = table.read_or("mode", Mode::Enforce, errors, |mode| {
         mode.one_of(MODES, &[Mode::Enforce, Mode::Observe])
     });
-    Some(Workload::new(
-        Arc::from(name?),
-        clients?,
-        Policy::new(&allowed, mode),
-    ))
+    Some(Workload::new(Arc::from(name?), clients?, Policy::new(&allowed, mode)))
 }
 
-fn unique_name<'a>(
-    field: &Field<'a>,
-    names: &mut Vec<(&'a str, String)>,
-) -> Result<&'a str, ConfigError> {
+fn unique_name<'a>(field: &Field<'a>, names: &mut Vec<(&'a str, String)>) -> Result<&'a str, ConfigError> {
     let name = plain_name(field)?;
     if let Some((_, first)) = names.iter().find(|(taken, _)| *taken == name) {
         return Err(field.error(Problem::RepeatedName {
@@ -115,17 +93,9 @@ pub(super) fn plain_name<'a>(field: &Field<'a>) -> Result<&'a str, ConfigError> 
     }))
 }
 
-fn allowed(
-    table: &Table<'_>,
-    lists: &[Arc<LoadedList>],
-    errors: &mut Errors,
-) -> Vec<Arc<Allowlist>> {
+fn allowed(table: &Table<'_>, lists: &[Arc<LoadedList>], errors: &mut Errors) -> Vec<Arc<Allowlist>> {
     if table
-        .require(
-            "allow",
-            "name allowlists, or write allow: [] to permit nothing",
-            errors,
-        )
+        .require("allow", "name allowlists, or write allow: [] to permit nothing", errors)
         .is_none()
     {
         return Vec::new();
@@ -181,24 +151,14 @@ fn clients(workload: &Table<'_>, errors: &mut Errors) -> Option<Match> {
         }
     }
     let networks = networks(&table, errors);
-    let credential = table
-        .get("credential")
-        .and_then(|field| credential(&field, errors));
-    Some(Match {
-        networks,
-        credential,
-    })
+    let credential = table.get("credential").and_then(|field| credential(&field, errors));
+    Some(Match { networks, credential })
 }
 
 /// The `networks` list of a table; an empty one is noted as an error.
 pub(super) fn networks(table: &Table<'_>, errors: &mut Errors) -> Option<Vec<IpNet>> {
     let before = errors.count();
-    let networks = table.read_list(
-        "networks",
-        "a list of networks such as [10.1.0.0/16]",
-        errors,
-        network,
-    )?;
+    let networks = table.read_list("networks", "a list of networks such as [10.1.0.0/16]", errors, network)?;
     if networks.is_empty() && errors.count() == before {
         let remedy = "name networks, or [0.0.0.0/0, \"::/0\"] for any";
         errors.add(
@@ -230,8 +190,7 @@ fn network(field: &Field<'_>) -> Result<IpNet, ConfigError> {
         }));
     }
     // Peers are compared as what they are: an IPv4 client is never ::ffff:a.b.c.d.
-    if matches!(network, IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() && v6.prefix_len() >= 96)
-    {
+    if matches!(network, IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() && v6.prefix_len() >= 96) {
         let found = network.to_string();
         return Err(field.error(Problem::WrongText {
             found,
@@ -244,22 +203,15 @@ fn network(field: &Field<'_>) -> Result<IpNet, ConfigError> {
 
 fn credential(field: &Field<'_>, errors: &mut Errors) -> Option<Credential> {
     let table = field.table(CREDENTIAL, errors);
-    let user = table
-        .get("user")
-        .and_then(|user| errors.keep(user_name(&user)));
-    let hash = table.require(
-        "sha256",
-        "write the SHA-256 of the password or token",
-        errors,
-    )?;
+    let user = table.get("user").and_then(|user| errors.keep(user_name(&user)));
+    let hash = table.require("sha256", "write the SHA-256 of the password or token", errors)?;
     let hash = errors.keep(secret_hash(&hash))?;
     Some(Credential::new(user, hash))
 }
 
 fn user_name<'a>(field: &Field<'a>) -> Result<&'a str, ConfigError> {
     let user = field.text("a user name")?;
-    let is_possible = !user.is_empty()
-        && !user.contains(|character: char| character == ':' || character.is_control());
+    let is_possible = !user.is_empty() && !user.contains(|character: char| character == ':' || character.is_control());
     let wrong = || Problem::WrongText {
         found: user.to_owned(),
         wanted: "a user name that Basic can carry",

@@ -24,11 +24,7 @@ pub struct SecretHash([u8; 32]);
 impl SecretHash {
     /// Reads 64 hexadecimal digits of either case.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let digit = |byte: u8| {
-            char::from(byte)
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-        };
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
         let mut hash = [0; 32];
         if text.len() != 2 * hash.len() {
             return None;
@@ -116,10 +112,7 @@ impl Presented {
 
 /// RFC 6750 §2.1: `b64token`.
 fn is_token(text: &[u8]) -> bool {
-    let body = text
-        .iter()
-        .rposition(|byte| *byte != b'=')
-        .map_or(0, |last| last + 1);
+    let body = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
     let is_token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
     body > 0 && text.iter().take(body).all(is_token_byte)
 }
@@ -136,8 +129,8 @@ mod tests {
 
     #[track_caller]
     fn check(credential: &Credential, value: &str, expected: bool) {
-        let accepted = Presented::parse(value.as_bytes())
-            .is_some_and(|presented| credential.accepts(&presented).into());
+        let accepted =
+            Presented::parse(value.as_bytes()).is_some_and(|presented| credential.accepts(&presented).into());
         assert_eq!(accepted, expected, "{value:?}");
     }
 
@@ -205,10 +198,7 @@ mod tests {
     #[test]
     fn hashes_in_hexadecimal() {
         let hex = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
-        assert_eq!(
-            SecretHash::from_hex(hex).unwrap().0,
-            SecretHash::of(b"secret").0
-        );
+        assert_eq!(SecretHash::from_hex(hex).unwrap().0, SecretHash::of(b"secret").0);
         assert_eq!(
             SecretHash::from_hex(&hex.to_uppercase()).unwrap().0,
             SecretHash::of(b"secret").0

@@ -55,11 +55,7 @@ pub struct Workload {
 impl Workload {
     /// A workload of the clients that `clients` describes.
     pub fn new(name: Arc<str>, clients: Match, policy: Policy) -> Self {
-        Self {
-            name,
-            policy,
-            clients,
-        }
+        Self { name, policy, clients }
     }
 
     /// What its clients must show.
@@ -145,19 +141,11 @@ mod tests {
     use crate::policy::Mode;
 
     fn workload(name: &str, networks: Option<&[&str]>, token: Option<&str>) -> Workload {
-        let networks = networks.map(|networks| {
-            networks
-                .iter()
-                .map(|network| network.parse().unwrap())
-                .collect()
-        });
+        let networks = networks.map(|networks| networks.iter().map(|network| network.parse().unwrap()).collect());
         let credential = token.map(|token| Credential::new(None, SecretHash::of(token.as_bytes())));
         Workload::new(
             Arc::from(name),
-            Match {
-                networks,
-                credential,
-            },
+            Match { networks, credential },
             Policy::new(&[], Mode::Enforce),
         )
     }
@@ -173,13 +161,12 @@ mod tests {
 
     #[track_caller]
     fn check(peer: &str, authorization: Option<&str>, expected: &str) {
-        let identified =
-            workloads().identify(peer.parse().unwrap(), authorization.map(str::as_bytes));
+        let identified = workloads().identify(peer.parse().unwrap(), authorization.map(str::as_bytes));
         let name = match identified {
             Identified::Workload(workload) => workload.name.to_string(),
-            other @ (Identified::CredentialRequired
-            | Identified::CredentialWrong
-            | Identified::Unknown) => format!("{other:?}"),
+            other @ (Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown) => {
+                format!("{other:?}")
+            }
         };
         assert_eq!(name, expected, "{peer} {authorization:?}");
     }
@@ -241,13 +228,7 @@ mod tests {
     fn a_workload_without_credential_hides_later_ones_of_its_networks() {
         let any = || workload("any", None, None);
         let wide = || workload("wide", Some(&["10.0.0.0/8"]), None);
-        let narrow = || {
-            workload(
-                "narrow",
-                Some(&["10.1.0.0/16", "10.2.0.0/16"]),
-                Some("token"),
-            )
-        };
+        let narrow = || workload("narrow", Some(&["10.1.0.0/16", "10.2.0.0/16"]), Some("token"));
         check_covers(&any(), &wide(), true);
         check_covers(&wide(), &narrow(), true);
         check_covers(&wide(), &any(), false);
@@ -258,9 +239,6 @@ mod tests {
     #[test]
     fn debug_shows_no_hash() {
         let shown = format!("{:?}", workload("w", None, Some("token")));
-        assert!(
-            shown.contains("SecretHash") && !shown.contains("token"),
-            "{shown}"
-        );
+        assert!(shown.contains("SecretHash") && !shown.contains("token"), "{shown}");
     }
 }

@@ -23,15 +23,7 @@ struct SpecialUse {
     reference: &'static str,
 }
 
-const fn v4(
-    a: u8,
-    b: u8,
-    c: u8,
-    d: u8,
-    length: u8,
-    reason: DenyReason,
-    reference: &'static str,
-) -> SpecialUse {
+const fn v4(a: u8, b: u8, c: u8, d: u8, length: u8, reason: DenyReason, reference: &'static str) -> SpecialUse {
     SpecialUse {
         network: IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), length)),
         reason,
@@ -39,12 +31,7 @@ const fn v4(
     }
 }
 
-const fn v6(
-    segments: [u16; 8],
-    length: u8,
-    reason: DenyReason,
-    reference: &'static str,
-) -> SpecialUse {
+const fn v6(segments: [u16; 8], length: u8, reason: DenyReason, reference: &'static str) -> SpecialUse {
     let network = Ipv6Net::new_assert(Ipv6Addr::from_segments(segments), length);
     SpecialUse {
         network: IpNet::V6(network),
@@ -217,9 +204,7 @@ fn class(address: IpAddr) -> Option<Class> {
 }
 
 fn special_use(address: IpAddr) -> Option<Class> {
-    let row = SPECIAL_USE
-        .iter()
-        .find(|row| row.network.contains(&address))?;
+    let row = SPECIAL_USE.iter().find(|row| row.network.contains(&address))?;
     Some(Class {
         reason: row.reason,
         reference: row.reference,
@@ -232,8 +217,7 @@ fn class_v6(address: Ipv6Addr) -> Option<Class> {
         return special_use(address.into());
     }
     if let Some(row) = wrapping_of(address) {
-        let [first, second] =
-            (row.inner)(address.segments()).map(|inner| special_use(inner?.into()));
+        let [first, second] = (row.inner)(address.segments()).map(|inner| special_use(inner?.into()));
         let embedded = Class {
             reason: DenyReason::AddressEmbedded,
             reference: row.reference,
@@ -246,10 +230,7 @@ fn class_v6(address: Ipv6Addr) -> Option<Class> {
 
 /// The first class that there is, but metadata before any other.
 fn worse(first: Option<Class>, second: Option<Class>) -> Option<Class> {
-    second
-        .filter(|class| class.is_metadata())
-        .or(first)
-        .or(second)
+    second.filter(|class| class.is_metadata()).or(first).or(second)
 }
 
 fn wrapping_of(address: Ipv6Addr) -> Option<&'static Wrapping> {
@@ -261,8 +242,7 @@ fn unwrapped(address: IpAddr) -> impl Iterator<Item = IpAddr> {
     let inner = match address {
         IpAddr::V4(_) => [None; 3],
         IpAddr::V6(address) => {
-            let [first, second] =
-                wrapping_of(address).map_or([None; 2], |row| (row.inner)(address.segments()));
+            let [first, second] = wrapping_of(address).map_or([None; 2], |row| (row.inner)(address.segments()));
             [first, second, isatap(address)]
         }
     };
@@ -281,10 +261,8 @@ pub struct Exception {
 
 impl Exception {
     fn lifts(&self, permit: &Permit, address: IpAddr, reason: DenyReason) -> bool {
-        let wide_enough = |network: &IpNet| {
-            reason != DenyReason::AddressMetadata
-                || network.prefix_len() == network.max_prefix_len()
-        };
+        let wide_enough =
+            |network: &IpNet| reason != DenyReason::AddressMetadata || network.prefix_len() == network.max_prefix_len();
         self.hosts.matches(permit.host())
             && self
                 .networks
@@ -303,11 +281,7 @@ pub struct AddressRules {
 
 impl AddressRules {
     /// Rules with these exceptions, for a proxy that listens at `listeners` on a machine with the addresses `interfaces`.
-    pub fn new(
-        exceptions: Vec<Exception>,
-        listeners: Vec<SocketAddr>,
-        interfaces: Vec<IpAddr>,
-    ) -> Self {
+    pub fn new(exceptions: Vec<Exception>, listeners: Vec<SocketAddr>, interfaces: Vec<IpAddr>) -> Self {
         Self {
             exceptions,
             listeners,
@@ -324,10 +298,7 @@ impl AddressRules {
         if addresses.is_empty() {
             return Err(DenyReason::UpstreamNameNotFound);
         }
-        if addresses
-            .iter()
-            .any(|address| self.is_own(*address, permit.port()))
-        {
+        if addresses.iter().any(|address| self.is_own(*address, permit.port())) {
             return Err(DenyReason::AddressOwn);
         }
         let refused: Vec<DenyReason> = addresses
@@ -337,9 +308,7 @@ impl AddressRules {
         match refused.first() {
             None => Ok(VettedAddrs::new(permit, addresses)),
             Some(_) if refused.len() < addresses.len() => Err(DenyReason::AddressMixed),
-            Some(_) if refused.contains(&DenyReason::AddressMetadata) => {
-                Err(DenyReason::AddressMetadata)
-            }
+            Some(_) if refused.contains(&DenyReason::AddressMetadata) => Err(DenyReason::AddressMetadata),
             Some(reason) => Err(*reason),
         }
     }
@@ -354,13 +323,8 @@ impl AddressRules {
     }
 
     fn is_own(&self, address: IpAddr, port: u16) -> bool {
-        let listeners = || {
-            self.listeners
-                .iter()
-                .filter(|listener| listener.port() == port)
-        };
-        unwrapped(address)
-            .any(|address| listeners().any(|listener| self.reaches(address, listener.ip())))
+        let listeners = || self.listeners.iter().filter(|listener| listener.port() == port);
+        unwrapped(address).any(|address| listeners().any(|listener| self.reaches(address, listener.ip())))
     }
 
     /// Whether a connection to the address would come in at a listener with that address and the same port.
@@ -373,11 +337,7 @@ impl AddressRules {
         if !listener.is_unspecified() {
             return address == listener;
         }
-        address.is_loopback()
-            || self
-                .interfaces
-                .iter()
-                .any(|own| own.to_canonical() == address)
+        address.is_loopback() || self.interfaces.iter().any(|own| own.to_canonical() == address)
     }
 }
 
@@ -431,10 +391,9 @@ mod tests {
     use super::*;
     use crate::policy::{Authority, Decision, Mode, Policy};
     use DenyReason::{
-        AddressBenchmarking as Benchmarking, AddressBroadcast as Broadcast,
-        AddressDocumentation as Documentation, AddressEmbedded as Embedded,
-        AddressLinkLocal as LinkLocal, AddressLoopback as Loopback, AddressMetadata as Metadata,
-        AddressMixed as Mixed, AddressMulticast as Multicast, AddressOwn as Own,
+        AddressBenchmarking as Benchmarking, AddressBroadcast as Broadcast, AddressDocumentation as Documentation,
+        AddressEmbedded as Embedded, AddressLinkLocal as LinkLocal, AddressLoopback as Loopback,
+        AddressMetadata as Metadata, AddressMixed as Mixed, AddressMulticast as Multicast, AddressOwn as Own,
         AddressPrivate as Private, AddressReserved as Reserved, AddressShared as Shared,
         AddressUniqueLocal as UniqueLocal, AddressUnspecified as Unspecified,
     };
@@ -445,8 +404,7 @@ mod tests {
     }
 
     fn permit(authority: &str) -> Permit {
-        match Policy::new(&[], Mode::Observe).decide_connect(&Authority::parse(authority).unwrap())
-        {
+        match Policy::new(&[], Mode::Observe).decide_connect(&Authority::parse(authority).unwrap()) {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => panic!("{denial:?}"),
         }
@@ -463,10 +421,7 @@ mod tests {
     fn check_range(first: &str, last: &str, expected: DenyReason) {
         let neighbour = |text: &str, step: i64| {
             let bits = i64::from(u32::from(text.parse::<Ipv4Addr>().unwrap()));
-            u32::try_from(bits + step)
-                .map(Ipv4Addr::from)
-                .unwrap()
-                .to_string()
+            u32::try_from(bits + step).map(Ipv4Addr::from).unwrap().to_string()
         };
         check(&neighbour(first, -1), None);
         check(first, Some(expected));
@@ -502,13 +457,7 @@ mod tests {
         check("240.0.0.0", Some(Reserved));
         check("255.255.255.254", Some(Reserved));
         check("255.255.255.255", Some(Broadcast));
-        for public in [
-            "1.1.1.1",
-            "8.8.8.8",
-            "192.31.196.1",
-            "192.52.193.1",
-            "192.175.48.1",
-        ] {
+        for public in ["1.1.1.1", "8.8.8.8", "192.31.196.1", "192.52.193.1", "192.175.48.1"] {
             check(public, None);
         }
     }
@@ -645,22 +594,11 @@ mod tests {
     }
 
     #[track_caller]
-    fn vets(
-        rules: &AddressRules,
-        authority: &str,
-        addresses: &[&str],
-        expected: Result<&[&str], DenyReason>,
-    ) {
+    fn vets(rules: &AddressRules, authority: &str, addresses: &[&str], expected: Result<&[&str], DenyReason>) {
         let addresses: Vec<IpAddr> = addresses.iter().map(|text| ip(text)).collect();
         let vetted = rules.vet(&permit(authority), &addresses);
-        let vetted = vetted.map(|vetted| {
-            vetted
-                .iter()
-                .map(|address| address.to_string())
-                .collect::<Vec<_>>()
-        });
-        let expected =
-            expected.map(|addresses| addresses.iter().map(|text| (*text).to_owned()).collect());
+        let vetted = vetted.map(|vetted| vetted.iter().map(|address| address.to_string()).collect::<Vec<_>>());
+        let expected = expected.map(|addresses| addresses.iter().map(|text| (*text).to_owned()).collect());
         assert_eq!(vetted, expected);
     }
 
@@ -673,32 +611,12 @@ mod tests {
             &["1.1.1.1", "2606:4700::1"],
             Ok(&["1.1.1.1:443", "[2606:4700::1]:443"]),
         );
-        vets(
-            &rules,
-            "a.test:443",
-            &[],
-            Err(DenyReason::UpstreamNameNotFound),
-        );
+        vets(&rules, "a.test:443", &[], Err(DenyReason::UpstreamNameNotFound));
         vets(&rules, "a.test:443", &["10.0.0.1"], Err(Private));
-        vets(
-            &rules,
-            "a.test:443",
-            &["10.0.0.1", "127.0.0.1"],
-            Err(Private),
-        );
-        vets(
-            &rules,
-            "a.test:443",
-            &["10.0.0.1", "169.254.169.254"],
-            Err(Metadata),
-        );
+        vets(&rules, "a.test:443", &["10.0.0.1", "127.0.0.1"], Err(Private));
+        vets(&rules, "a.test:443", &["10.0.0.1", "169.254.169.254"], Err(Metadata));
         vets(&rules, "a.test:443", &["1.1.1.1", "10.0.0.1"], Err(Mixed));
-        vets(
-            &rules,
-            "a.test:443",
-            &["::ffff:10.0.0.1", "1.1.1.1"],
-            Err(Mixed),
-        );
+        vets(&rules, "a.test:443", &["::ffff:10.0.0.1", "1.1.1.1"], Err(Mixed));
         vets(&rules, "10.0.0.1:443", &["10.0.0.1"], Err(Private));
     }
 
@@ -732,22 +650,12 @@ mod tests {
             Ok(&["10.20.0.1:443", "1.1.1.1:443"]),
         );
         vets(&rules, "wiki.test:443", &["10.21.0.1"], Err(Private));
-        vets(
-            &rules,
-            "wiki.test:443",
-            &["10.20.0.1", "10.21.0.1"],
-            Err(Mixed),
-        );
+        vets(&rules, "wiki.test:443", &["10.20.0.1", "10.21.0.1"], Err(Mixed));
         vets(&rules, "wiki.test:443", &["::ffff:10.20.0.1"], Err(Private));
         vets(&rules, "wiki.test:443", &["127.0.0.1"], Err(Loopback));
         vets(&rules, "other.test:443", &["10.20.0.1"], Err(Private));
         vets(&rules, "10.20.0.1:443", &["10.20.0.1"], Err(Private));
-        vets(
-            &rules,
-            "a.lab.test:80",
-            &["127.0.0.1"],
-            Ok(&["127.0.0.1:80"]),
-        );
+        vets(&rules, "a.lab.test:80", &["127.0.0.1"], Ok(&["127.0.0.1:80"]));
         vets(&rules, "lab.test:80", &["127.0.0.1"], Err(Loopback));
     }
 
@@ -769,23 +677,10 @@ mod tests {
         );
         vets(&wide, "m.test:80", &["169.254.169.254"], Err(Metadata));
         vets(&wide, "m.test:80", &["fd00:ec2::254"], Err(Metadata));
-        vets(
-            &wide,
-            "m.test:80",
-            &["::ffff:169.254.169.254"],
-            Err(Metadata),
-        );
-        vets(
-            &wide,
-            "m.test:80",
-            &["169.254.1.1"],
-            Ok(&["169.254.1.1:80"]),
-        );
+        vets(&wide, "m.test:80", &["::ffff:169.254.169.254"], Err(Metadata));
+        vets(&wide, "m.test:80", &["169.254.1.1"], Ok(&["169.254.1.1:80"]));
         let exact = AddressRules::new(
-            vec![exception(
-                "m.test",
-                &["169.254.169.254/32", "fd00:ec2::254/128"],
-            )],
+            vec![exception("m.test", &["169.254.169.254/32", "fd00:ec2::254/128"])],
             vec![],
             vec![],
         );
@@ -815,24 +710,9 @@ mod tests {
         vets(&loopback, "own.test:3128", &["64:ff9b::7f00:1"], Err(Own));
         vets(&loopback, "own.test:3128", &["0.0.0.0"], Err(Own));
         vets(&loopback, "own.test:3128", &["::"], Err(Own));
-        vets(
-            &loopback,
-            "own.test:3128",
-            &["1.1.1.1", "127.0.0.1"],
-            Err(Own),
-        );
-        vets(
-            &loopback,
-            "own.test:3129",
-            &["127.0.0.1"],
-            Ok(&["127.0.0.1:3129"]),
-        );
-        vets(
-            &loopback,
-            "own.test:3128",
-            &["10.0.0.5"],
-            Ok(&["10.0.0.5:3128"]),
-        );
+        vets(&loopback, "own.test:3128", &["1.1.1.1", "127.0.0.1"], Err(Own));
+        vets(&loopback, "own.test:3129", &["127.0.0.1"], Ok(&["127.0.0.1:3129"]));
+        vets(&loopback, "own.test:3128", &["10.0.0.5"], Ok(&["10.0.0.5:3128"]));
         for listener in ["0.0.0.0:3128", "[::]:3128"] {
             let everywhere = own(listener, &["10.0.0.5", "203.0.113.5", "2600::5"]);
             for address in [
@@ -848,18 +728,8 @@ mod tests {
             ] {
                 vets(&everywhere, "own.test:3128", &[address], Err(Own));
             }
-            vets(
-                &everywhere,
-                "own.test:3128",
-                &["10.0.0.6"],
-                Ok(&["10.0.0.6:3128"]),
-            );
-            vets(
-                &everywhere,
-                "own.test:443",
-                &["10.0.0.5"],
-                Ok(&["10.0.0.5:443"]),
-            );
+            vets(&everywhere, "own.test:3128", &["10.0.0.6"], Ok(&["10.0.0.6:3128"]));
+            vets(&everywhere, "own.test:443", &["10.0.0.5"], Ok(&["10.0.0.5:443"]));
         }
         vets(
             &own("[::ffff:10.0.0.5]:3128", &[]),
@@ -868,12 +738,7 @@ mod tests {
             Err(Own),
         );
         // A public address of the proxy is refused too, without any exception.
-        vets(
-            &own("0.0.0.0:443", &["1.2.3.4"]),
-            "x.test:443",
-            &["1.2.3.4"],
-            Err(Own),
-        );
+        vets(&own("0.0.0.0:443", &["1.2.3.4"]), "x.test:443", &["1.2.3.4"], Err(Own));
     }
 
     /// Every way of wrapping an IPv4 address.

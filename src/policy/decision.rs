@@ -252,21 +252,12 @@ impl Policy {
     /// The verdict on a whole request.
     pub fn decide(&self, head: &RequestHead<'_>) -> Decision {
         let authority = head.target.authority();
-        if let Some(deny) = self
-            .denies
-            .first(authority.host(), |deny| deny.covers(head))
-        {
-            return self.refuse(
-                authority,
-                DenyReason::HostDenied,
-                Cause::Denied(Arc::clone(deny)),
-            );
+        if let Some(deny) = self.denies.first(authority.host(), |deny| deny.covers(head)) {
+            return self.refuse(authority, DenyReason::HostDenied, Cause::Denied(Arc::clone(deny)));
         }
         match self.search(authority.host(), |rule| rule.miss(head)) {
             Search::Found(rule) => Permit::by_rule(authority, rule, rule.treatment()),
-            Search::Missed(miss, rule) => {
-                self.refuse(authority, miss.reason(), Cause::Nearest(Arc::clone(rule)))
-            }
+            Search::Missed(miss, rule) => self.refuse(authority, miss.reason(), Cause::Nearest(Arc::clone(rule))),
             Search::Nothing => self.refuse(authority, DenyReason::HostNotListed, Cause::NoRule),
         }
     }
@@ -278,19 +269,11 @@ impl Policy {
     pub fn decide_connect(&self, authority: &Authority) -> Decision {
         let (host, port) = (authority.host(), authority.port());
         if let Some(deny) = self.denies.first(host, |deny| deny.covers_all_of(port)) {
-            return self.refuse(
-                authority,
-                DenyReason::HostDenied,
-                Cause::Denied(Arc::clone(deny)),
-            );
+            return self.refuse(authority, DenyReason::HostDenied, Cause::Denied(Arc::clone(deny)));
         }
         match self.search(host, |rule| rule.miss_connect(port)) {
-            Search::Found(rule) => {
-                Permit::by_rule(authority, rule, self.connect_treatment(authority, rule))
-            }
-            Search::Missed(miss, rule) => {
-                self.refuse(authority, miss.reason(), Cause::Nearest(Arc::clone(rule)))
-            }
+            Search::Found(rule) => Permit::by_rule(authority, rule, self.connect_treatment(authority, rule)),
+            Search::Missed(miss, rule) => self.refuse(authority, miss.reason(), Cause::Nearest(Arc::clone(rule))),
             Search::Nothing => self.refuse(authority, DenyReason::HostNotListed, Cause::NoRule),
         }
     }
@@ -389,16 +372,17 @@ impl<T> Index<T> {
     fn slot(&mut self, hosts: &HostPattern) -> &mut Vec<Ranked<T>> {
         match hosts {
             HostPattern::Exact(Host::Name(name)) => self.names.entry(name.clone()).or_default(),
-            HostPattern::Exact(Host::Address(address)) => {
-                self.addresses.entry(*address).or_default()
-            }
+            HostPattern::Exact(Host::Address(address)) => self.addresses.entry(*address).or_default(),
             HostPattern::Below(parent) => self.below.entry(parent.clone()).or_default(),
         }
     }
 
     fn entries(&self) -> impl Iterator<Item = &Arc<T>> {
         let names = self.names.values().chain(self.below.values());
-        names.chain(self.addresses.values()).flatten().map(|ranked| &ranked.entry)
+        names
+            .chain(self.addresses.values())
+            .flatten()
+            .map(|ranked| &ranked.entry)
     }
 
     /// The rules for a host, each group of them in order.
@@ -422,9 +406,7 @@ impl<T> Index<T> {
         let firsts = self
             .groups(host)
             .filter_map(|group| group.iter().find(|ranked| test(&ranked.entry)));
-        firsts
-            .min_by_key(|ranked| ranked.rank)
-            .map(|ranked| &ranked.entry)
+        firsts.min_by_key(|ranked| ranked.rank).map(|ranked| &ranked.entry)
     }
 }
 
@@ -498,121 +480,53 @@ mod tests {
             policy(&[]),
             policy(&["deny example.com"]),
         ] {
-            refused(
-                &policy,
-                "GET https://other.com/",
-                DenyReason::HostNotListed,
-                "",
-            );
-            refused(
-                &policy,
-                "CONNECT other.com:443",
-                DenyReason::HostNotListed,
-                "",
-            );
+            refused(&policy, "GET https://other.com/", DenyReason::HostNotListed, "");
+            refused(&policy, "CONNECT other.com:443", DenyReason::HostNotListed, "");
         }
     }
 
     #[test]
     fn defaults_are_https_on_443_with_any_method_and_path() {
-        let policy = policy(&[
-            "example.com",
-            "http+https both.com",
-            "http+https ports.com:8080",
-        ]);
+        let policy = policy(&["example.com", "http+https both.com", "http+https ports.com:8080"]);
         let intercept = Treatment::Intercept;
         allowed(&policy, "BREW https://EXAMPLE.com./any", "a/1", intercept);
         allowed(&policy, "CONNECT example.com:443", "a/1", intercept);
-        refused(
-            &policy,
-            "GET http://example.com/",
-            DenyReason::SchemeNotListed,
-            "a/1",
-        );
+        refused(&policy, "GET http://example.com/", DenyReason::SchemeNotListed, "a/1");
         refused(
             &policy,
             "GET http://example.com:443/",
             DenyReason::SchemeNotListed,
             "a/1",
         );
-        refused(
-            &policy,
-            "GET https://example.com:80/",
-            DenyReason::PortNotListed,
-            "a/1",
-        );
-        refused(
-            &policy,
-            "CONNECT example.com:80",
-            DenyReason::PortNotListed,
-            "a/1",
-        );
-        refused(
-            &policy,
-            "GET https://a.example.com/",
-            DenyReason::HostNotListed,
-            "",
-        );
+        refused(&policy, "GET https://example.com:80/", DenyReason::PortNotListed, "a/1");
+        refused(&policy, "CONNECT example.com:80", DenyReason::PortNotListed, "a/1");
+        refused(&policy, "GET https://a.example.com/", DenyReason::HostNotListed, "");
         allowed(&policy, "GET http://both.com/", "a/2", intercept);
         allowed(&policy, "CONNECT both.com:80", "a/2", intercept);
-        refused(
-            &policy,
-            "GET http://both.com:443/",
-            DenyReason::PortNotListed,
-            "a/2",
-        );
+        refused(&policy, "GET http://both.com:443/", DenyReason::PortNotListed, "a/2");
         allowed(&policy, "GET http://ports.com:8080/", "a/3", intercept);
-        refused(
-            &policy,
-            "CONNECT ports.com:443",
-            DenyReason::PortNotListed,
-            "a/3",
-        );
+        refused(&policy, "CONNECT ports.com:443", DenyReason::PortNotListed, "a/3");
     }
 
     #[test]
     fn the_reason_is_the_nearest_miss() {
-        let policy = policy(&[
-            "api.test GET /v1/**",
-            "*.test:8443 POST",
-            "api.test GET,PUT /v2",
-        ]);
-        refused(
-            &policy,
-            "GET https://api.test/v3",
-            DenyReason::PathNotListed,
-            "a/1",
-        );
-        refused(
-            &policy,
-            "PUT https://api.test/v1/x",
-            DenyReason::PathNotListed,
-            "a/3",
-        );
+        let policy = policy(&["api.test GET /v1/**", "*.test:8443 POST", "api.test GET,PUT /v2"]);
+        refused(&policy, "GET https://api.test/v3", DenyReason::PathNotListed, "a/1");
+        refused(&policy, "PUT https://api.test/v1/x", DenyReason::PathNotListed, "a/3");
         refused(
             &policy,
             "DELETE https://api.test/v1/x",
             DenyReason::MethodNotListed,
             "a/1",
         );
-        refused(
-            &policy,
-            "get https://api.test/v1/x",
-            DenyReason::MethodNotListed,
-            "a/1",
-        );
+        refused(&policy, "get https://api.test/v1/x", DenyReason::MethodNotListed, "a/1");
         refused(
             &policy,
             "GET https://api.test:8443/v1/x",
             DenyReason::MethodNotListed,
             "a/2",
         );
-        refused(
-            &policy,
-            "GET https://b.test/",
-            DenyReason::PortNotListed,
-            "a/2",
-        );
+        refused(&policy, "GET https://b.test/", DenyReason::PortNotListed, "a/2");
         refused(&policy, "GET https://test/", DenyReason::HostNotListed, "");
     }
 
@@ -620,76 +534,33 @@ mod tests {
     fn the_first_rule_that_matches_wins() {
         let lists = [
             list("a", &["*.example.com", "api.example.com tunnel"]),
-            list(
-                "b",
-                &[
-                    "api.example.com",
-                    "*.b.example.com tunnel",
-                    "x.b.example.com",
-                ],
-            ),
+            list("b", &["api.example.com", "*.b.example.com tunnel", "x.b.example.com"]),
         ];
         let policy = Policy::new(&lists, Mode::Enforce);
-        allowed(
-            &policy,
-            "CONNECT api.example.com:443",
-            "a/1",
-            Treatment::Intercept,
-        );
-        let policy = Policy::new(
-            &[Arc::clone(&lists[1]), Arc::clone(&lists[0])],
-            Mode::Enforce,
-        );
-        allowed(
-            &policy,
-            "CONNECT api.example.com:443",
-            "b/1",
-            Treatment::Intercept,
-        );
-        allowed(
-            &policy,
-            "CONNECT x.b.example.com:443",
-            "b/2",
-            Treatment::Tunnel,
-        );
-        allowed(
-            &policy,
-            "CONNECT x.a.example.com:443",
-            "a/1",
-            Treatment::Intercept,
-        );
+        allowed(&policy, "CONNECT api.example.com:443", "a/1", Treatment::Intercept);
+        let policy = Policy::new(&[Arc::clone(&lists[1]), Arc::clone(&lists[0])], Mode::Enforce);
+        allowed(&policy, "CONNECT api.example.com:443", "b/1", Treatment::Intercept);
+        allowed(&policy, "CONNECT x.b.example.com:443", "b/2", Treatment::Tunnel);
+        allowed(&policy, "CONNECT x.a.example.com:443", "a/1", Treatment::Intercept);
     }
 
     #[test]
     fn addresses_match_only_as_such() {
         let policy = policy(&["127.0.0.1", "*.com"]);
-        allowed(
-            &policy,
-            "GET https://2130706433/",
-            "a/1",
-            Treatment::Intercept,
-        );
+        allowed(&policy, "GET https://2130706433/", "a/1", Treatment::Intercept);
         refused(
             &policy,
             "GET https://[::ffff:127.0.0.1]/",
             DenyReason::HostNotListed,
             "",
         );
-        refused(
-            &policy,
-            "GET https://127.0.0.2/",
-            DenyReason::HostNotListed,
-            "",
-        );
+        refused(&policy, "GET https://127.0.0.2/", DenyReason::HostNotListed, "");
     }
 
     #[test]
     fn deny_wins_over_every_allow() {
         let lists = [
-            list(
-                "a",
-                &["*.github.com", "http+https gist.github.com:80,443,8443"],
-            ),
+            list("a", &["*.github.com", "http+https gist.github.com:80,443,8443"]),
             list("b", &["deny gist.github.com"]),
         ];
         for lists in [lists.to_vec(), lists.iter().rev().cloned().collect()] {
@@ -702,12 +573,7 @@ mod tests {
             ] {
                 refused(&policy, request, DenyReason::HostDenied, "b/deny/1");
             }
-            allowed(
-                &policy,
-                "GET https://api.github.com/",
-                "a/1",
-                Treatment::Intercept,
-            );
+            allowed(&policy, "GET https://api.github.com/", "a/1", Treatment::Intercept);
         }
     }
 
@@ -720,24 +586,9 @@ mod tests {
             "deny http example.com",
             "deny example.com:8443",
         ]);
-        allowed(
-            &policy,
-            "GET https://example.com/",
-            "a/1",
-            Treatment::Intercept,
-        );
-        allowed(
-            &policy,
-            "CONNECT example.com:443",
-            "a/1",
-            Treatment::Intercept,
-        );
-        allowed(
-            &policy,
-            "CONNECT example.com:80",
-            "a/1",
-            Treatment::Intercept,
-        );
+        allowed(&policy, "GET https://example.com/", "a/1", Treatment::Intercept);
+        allowed(&policy, "CONNECT example.com:443", "a/1", Treatment::Intercept);
+        allowed(&policy, "CONNECT example.com:80", "a/1", Treatment::Intercept);
         for method in ["DELETE", "delete", "Delete"] {
             refused(
                 &policy,
@@ -762,18 +613,8 @@ mod tests {
                 "a/deny/2",
             );
         }
-        refused(
-            &policy,
-            "GET http://example.com/",
-            DenyReason::HostDenied,
-            "a/deny/3",
-        );
-        refused(
-            &policy,
-            "CONNECT example.com:8443",
-            DenyReason::HostDenied,
-            "a/deny/4",
-        );
+        refused(&policy, "GET http://example.com/", DenyReason::HostDenied, "a/deny/3");
+        refused(&policy, "CONNECT example.com:8443", DenyReason::HostDenied, "a/deny/4");
     }
 
     #[test]
@@ -791,30 +632,17 @@ mod tests {
             "deny http example.com",
             "deny https example.com",
         ] {
-            allowed(
-                &tunnel(deny),
-                "CONNECT example.com:443",
-                "a/1",
-                Treatment::Intercept,
-            );
+            allowed(&tunnel(deny), "CONNECT example.com:443", "a/1", Treatment::Intercept);
         }
         let policy = tunnel("deny example.com:8443 /x");
         allowed(&policy, "CONNECT example.com:443", "a/1", Treatment::Tunnel);
-        allowed(
-            &policy,
-            "CONNECT example.com:8443",
-            "a/1",
-            Treatment::Intercept,
-        );
+        allowed(&policy, "CONNECT example.com:8443", "a/1", Treatment::Intercept);
     }
 
     #[test]
     fn observing_lets_denials_pass_and_says_so() {
         let policy = Policy::new(
-            &[list(
-                "a",
-                &["example.com tunnel", "deny example.com:8443", "b.com GET"],
-            )],
+            &[list("a", &["example.com tunnel", "deny example.com:8443", "b.com GET"])],
             Mode::Observe,
         );
         allowed(&policy, "CONNECT example.com:443", "a/1", Treatment::Tunnel);
@@ -835,10 +663,7 @@ mod tests {
 
     #[test]
     fn a_permit_names_what_was_asked_for() {
-        let Decision::Allow(permit) = ask(
-            &policy(&["*.example.com:8443"]),
-            "GET https://A.example.com:8443/",
-        ) else {
+        let Decision::Allow(permit) = ask(&policy(&["*.example.com:8443"]), "GET https://A.example.com:8443/") else {
             panic!()
         };
         assert_eq!(
@@ -862,10 +687,7 @@ mod tests {
     #[test]
     fn hints_say_what_to_add_and_where() {
         let policy = Policy::new(
-            &[
-                list("a", &["api.test GET /v1/**", "deny no.test"]),
-                list("b", &[]),
-            ],
+            &[list("a", &["api.test GET /v1/**", "deny no.test"]), list("b", &[])],
             Mode::Enforce,
         );
         let anywhere = "add under rules: of an allowlist of this workload (a, b): ";
@@ -886,11 +708,7 @@ mod tests {
             "NO https://[::1]/",
             &format!("{anywhere}- {{host: \"[::1]\", methods: [\"NO\"], paths: [\"/\"]}}"),
         );
-        hints(
-            &policy,
-            "CONNECT true:443",
-            &format!("{anywhere}- {{host: \"true\"}}"),
-        );
+        hints(&policy, "CONNECT true:443", &format!("{anywhere}- {{host: \"true\"}}"));
         hints(
             &policy,
             "CONNECT x.test:80",
@@ -913,10 +731,7 @@ mod tests {
         );
         hints(
             &policy,
-            &format!(
-                "GET https://x.test/a/{}",
-                "%C3".repeat(100).replace("%C3%C3", "%C3%A9")
-            ),
+            &format!("GET https://x.test/a/{}", "%C3".repeat(100).replace("%C3%C3", "%C3%A9")),
             &format!("{anywhere}- {{host: x.test, methods: [GET], paths: [\"/a/**\"]}}"),
         );
         let empty = Policy::new(&[], Mode::Enforce);

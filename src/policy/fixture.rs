@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Allowlist, Deny, HostPattern, PathPattern, Rule, RuleId, RuleKind, RuleParts, Scheme,
-    Selectors, SourcePosition, Treatment,
+    Allowlist, Deny, HostPattern, PathPattern, Rule, RuleId, RuleKind, RuleParts, Scheme, Selectors, SourcePosition,
+    Treatment,
 };
 
 /// A list named `list` of lines such as `deny http+https example.com:80,443 GET,POST /a,/b/** tunnel credentials=a,b`, where
@@ -74,16 +74,8 @@ fn selectors(text: &str) -> Selectors {
     Selectors {
         hosts: HostPattern::parse(host).unwrap(),
         ports: ports.map(|list| list.split(',').map(|port| port.parse().unwrap()).collect()),
-        schemes: schemes.map(|list| {
-            list.split('+')
-                .map(|word| Scheme::parse(word).unwrap())
-                .collect()
-        }),
+        schemes: schemes.map(|list| list.split('+').map(|word| Scheme::parse(word).unwrap()).collect()),
         methods: methods.map(|list| list.split(',').map(Into::into).collect()),
-        paths: paths.map(|list| {
-            list.split(',')
-                .map(|path| PathPattern::parse(path).unwrap())
-                .collect()
-        }),
+        paths: paths.map(|list| list.split(',').map(|path| PathPattern::parse(path).unwrap()).collect()),
     }
 }

@@ -52,9 +52,7 @@ pub(super) fn render(denial: &Denial, lists: &[Arc<str>], rule: &str) -> String 
         );
     }
     if lists.is_empty() {
-        return format!(
-            "this workload allows no allowlist; name one under its allow:, with this under rules: {rule}"
-        );
+        return format!("this workload allows no allowlist; name one under its allow:, with this under rules: {rule}");
     }
     format!(
         "add under rules: of an allowlist of this workload ({}): {rule}",

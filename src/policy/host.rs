@@ -210,10 +210,7 @@ fn ends_in_number(name: &str) -> bool {
 
 /// WHATWG URL § 3.5, the IPv4 parser: up to four parts, the last one fills the bytes that are left.
 fn ipv4(text: &str) -> Option<Ipv4Addr> {
-    let mut parts = text
-        .split('.')
-        .map(ipv4_number)
-        .collect::<Option<Vec<u64>>>()?;
+    let mut parts = text.split('.').map(ipv4_number).collect::<Option<Vec<u64>>>()?;
     let last = parts.pop()?;
     if parts.len() > 3 || parts.iter().any(|part| *part > 255) {
         return None;
@@ -223,9 +220,7 @@ fn ipv4(text: &str) -> Option<Ipv4Addr> {
         return None;
     }
     let head = parts.iter().fold(0_u64, |sum, part| sum << 8 | part);
-    u32::try_from(head << free_bits | last)
-        .ok()
-        .map(Ipv4Addr::from)
+    u32::try_from(head << free_bits | last).ok().map(Ipv4Addr::from)
 }
 
 /// Decimal, octal after `0`, hexadecimal after `0x`; `0x` alone is zero. The text is lower case already. A number that is too
@@ -242,11 +237,7 @@ fn ipv4_number(text: &str) -> Option<u64> {
     }
     digits.chars().try_fold(0_u64, |number, digit| {
         let digit = u64::from(digit.to_digit(radix)?);
-        Some(
-            number
-                .saturating_mul(u64::from(radix))
-                .saturating_add(digit),
-        )
+        Some(number.saturating_mul(u64::from(radix)).saturating_add(digit))
     })
 }
 

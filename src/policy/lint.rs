@@ -43,10 +43,10 @@ pub struct Lint {
 
 /// Suffixes of several labels below which names are sold to anyone.
 const REGISTRY_SUFFIXES: &[&str] = &[
-    "co.uk", "org.uk", "ac.uk", "gov.uk", "me.uk", "com.au", "net.au", "org.au", "co.nz", "co.jp",
-    "ne.jp", "or.jp", "co.kr", "com.br", "com.cn", "net.cn", "org.cn", "com.tw", "com.hk",
-    "com.sg", "com.my", "co.id", "co.in", "co.za", "com.mx", "com.ar", "com.tr", "com.ua", "co.il",
-    "com.pl", "co.th", "com.vn", "com.ph", "uk.com", "us.com", "eu.com",
+    "co.uk", "org.uk", "ac.uk", "gov.uk", "me.uk", "com.au", "net.au", "org.au", "co.nz", "co.jp", "ne.jp", "or.jp",
+    "co.kr", "com.br", "com.cn", "net.cn", "org.cn", "com.tw", "com.hk", "com.sg", "com.my", "co.id", "co.in", "co.za",
+    "com.mx", "com.ar", "com.tr", "com.ua", "co.il", "com.pl", "co.th", "com.vn", "com.ph", "uk.com", "us.com",
+    "eu.com",
 ];
 
 /// Suffixes below which a hosting service gives names to anyone.
@@ -225,9 +225,7 @@ fn too_broad(rule: &Rule) -> Finding {
             "*.{parent} covers names that anyone can register; name the hosts that are needed"
         ));
     }
-    let suffix = HOSTING_SUFFIXES
-        .iter()
-        .find(|suffix| is_within(suffix, parent))?;
+    let suffix = HOSTING_SUFFIXES.iter().find(|suffix| is_within(suffix, parent))?;
     warning(format!(
         "*.{parent} covers names below {suffix} that anyone can get, so it is a way out for anything; name the hosts that are needed"
     ))
@@ -250,18 +248,12 @@ fn dead_credentials(rule: &Rule) -> Finding {
     warning("credentials has no effect: nothing is redacted in a tunnel".to_owned())
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "reads as the finding that it makes"
-)]
+#[expect(clippy::unnecessary_wraps, reason = "reads as the finding that it makes")]
 fn warning(message: String) -> Finding {
     Some((LintLevel::Warning, message))
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "reads as the finding that it makes"
-)]
+#[expect(clippy::unnecessary_wraps, reason = "reads as the finding that it makes")]
 fn error(message: String) -> Finding {
     Some((LintLevel::Error, message))
 }
@@ -283,8 +275,7 @@ fn opens(rule: &Rule, host: &str, path: Option<&str>) -> bool {
     let (Some(path), Some(patterns)) = (path, rule.paths()) else {
         return true;
     };
-    CanonicalPath::parse(path)
-        .is_ok_and(|path| patterns.iter().any(|pattern| pattern.matches(&path)))
+    CanonicalPath::parse(path).is_ok_and(|path| patterns.iter().any(|pattern| pattern.matches(&path)))
 }
 
 /// Whether whatever `rule` allows, `other` allows too.
@@ -303,10 +294,7 @@ fn denies_all(deny: &Deny, rule: &Rule) -> bool {
             .schemes
             .as_ref()
             .is_none_or(|schemes| schemes.contains(&scheme))
-            && selectors
-                .ports
-                .as_ref()
-                .is_none_or(|ports| ports.contains(&port))
+            && selectors.ports.as_ref().is_none_or(|ports| ports.contains(&port))
     };
     selectors.hosts.covers(rule.hosts())
         && origins(rule).all(denied)
@@ -319,10 +307,7 @@ fn origins(rule: &Rule) -> impl Iterator<Item = (Scheme, u16)> {
     rule.schemes().iter().flat_map(|scheme| {
         let default = rule.ports().is_none().then_some(scheme.default_port());
         let listed = rule.ports().into_iter().flatten().copied();
-        default
-            .into_iter()
-            .chain(listed)
-            .map(|port| (*scheme, port))
+        default.into_iter().chain(listed).map(|port| (*scheme, port))
     })
 }
 
@@ -338,9 +323,7 @@ fn covers_paths(mine: Option<&[PathPattern]>, theirs: Option<&[PathPattern]>) ->
     match (mine, theirs) {
         (None, _) => true,
         (Some(_), None) => false,
-        (Some(mine), Some(theirs)) => theirs
-            .iter()
-            .all(|path| mine.iter().any(|other| other.covers(path))),
+        (Some(mine), Some(theirs)) => theirs.iter().all(|path| mine.iter().any(|other| other.covers(path))),
     }
 }
 
@@ -355,12 +338,7 @@ mod tests {
         let found = lint(&list("a", lines));
         let shown: Vec<_> = found
             .iter()
-            .map(|lint| {
-                (
-                    format!("{} {}", lint.level, lint.rule.number),
-                    lint.message.as_str(),
-                )
-            })
+            .map(|lint| (format!("{} {}", lint.level, lint.rule.number), lint.message.as_str()))
             .collect();
         assert_eq!(found.len(), expected.len(), "{lines:?}: {shown:?}");
         for ((found, message), (level, part)) in shown.iter().zip(expected) {
@@ -377,14 +355,8 @@ mod tests {
             &[("warning 2", "a/1 at a.yaml:1:5 covers it; remove")],
         );
         check(&["*.test", "x.test GET /a"], &[("warning 2", "a/1")]);
-        check(
-            &["*.test", "x.test tunnel"],
-            &[("error 2", "another treatment")],
-        );
-        check(
-            &["x.test", "x.test credentials=a"],
-            &[("error 2", "other credentials")],
-        );
+        check(&["*.test", "x.test tunnel"], &[("error 2", "another treatment")]);
+        check(&["x.test", "x.test credentials=a"], &[("error 2", "other credentials")]);
         check(
             &[
                 "x.test GET /a/**",
@@ -395,10 +367,7 @@ mod tests {
             &[("warning 2", "a/1")],
         );
         check(&["x.test:443", "http+https x.test"], &[]);
-        check(
-            &["http+https x.test:80,443", "http x.test"],
-            &[("warning 2", "a/1")],
-        );
+        check(&["http+https x.test:80,443", "http x.test"], &[("warning 2", "a/1")]);
         check(&["x.test GET", "x.test"], &[]);
         check(&["x.test /a", "x.test"], &[]);
         check(
@@ -443,24 +412,15 @@ mod tests {
             check(&[host], &[("warning 1", host)]);
         }
         check(&["*.github.com"], &[("warning 1", "gist.github.com")]);
-        check(
-            &["discord.com"],
-            &[("warning 1", "discord.com/api/webhooks")],
-        );
-        check(
-            &["discord.com /api/**"],
-            &[("warning 1", "discord.com/api/webhooks")],
-        );
+        check(&["discord.com"], &[("warning 1", "discord.com/api/webhooks")]);
+        check(&["discord.com /api/**"], &[("warning 1", "discord.com/api/webhooks")]);
         check(&["discord.com /api/v10/users/**"], &[]);
         check(&["api.github.com /repos/**"], &[]);
     }
 
     #[test]
     fn dead_settings() {
-        check(
-            &["x.test tunnel credentials=a"],
-            &[("warning 1", "no effect")],
-        );
+        check(&["x.test tunnel credentials=a"], &[("warning 1", "no effect")]);
         check(&["x.test credentials=a"], &[]);
     }
 
@@ -468,16 +428,11 @@ mod tests {
     fn tables_hold_names() {
         for (host, path) in USER_CONTENT_HOSTS {
             assert!(Host::parse(host).unwrap().name().is_some(), "{host}");
-            assert!(
-                path.is_none_or(|path| CanonicalPath::parse(path).is_ok()),
-                "{host}"
-            );
+            assert!(path.is_none_or(|path| CanonicalPath::parse(path).is_ok()), "{host}");
         }
         for suffix in REGISTRY_SUFFIXES.iter().chain(HOSTING_SUFFIXES) {
             assert_eq!(
-                HostPattern::parse(&format!("*.{suffix}"))
-                    .unwrap()
-                    .to_string(),
+                HostPattern::parse(&format!("*.{suffix}")).unwrap().to_string(),
                 format!("*.{suffix}")
             );
         }

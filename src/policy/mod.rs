@@ -27,8 +27,5 @@ pub use lint::{Lint, LintLevel, lint};
 pub use path::{CanonicalPath, PathError};
 pub use pattern::{HostPattern, PathPattern, PatternError};
 pub use reason::DenyReason;
-pub use rule::{
-    Allowlist, Deny, Rule, RuleError, RuleId, RuleKind, RuleParts, Selectors, SourcePosition,
-    Treatment,
-};
+pub use rule::{Allowlist, Deny, Rule, RuleError, RuleId, RuleKind, RuleParts, Selectors, SourcePosition, Treatment};
 pub use target::{Authority, AuthorityError, Scheme, Target};

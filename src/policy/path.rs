@@ -145,9 +145,7 @@ fn escape(bytes: &mut impl Iterator<Item = u8>) -> Result<u8, PathError> {
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 fn push_escaped(text: &mut String, byte: u8) {
@@ -230,10 +228,7 @@ fn is_dot_segment(segment: &[u8]) -> bool {
 }
 
 fn without_parameters(segment: &[u8]) -> &[u8] {
-    segment
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or(segment)
+    segment.split(|byte| *byte == b';').next().unwrap_or(segment)
 }
 
 fn bare(decoded: &[u8]) -> Vec<u8> {
@@ -327,9 +322,7 @@ mod tests {
         refused("a/b", PathError::Relative);
         refused("http://a/", PathError::Relative);
         refused("/a\\b", PathError::Backslash);
-        for raw in [
-            "/%", "/%2", "/%2g", "/%u002e", "/%%32", "/% 20", "/%+1", "/a%",
-        ] {
+        for raw in ["/%", "/%2", "/%2g", "/%u002e", "/%%32", "/% 20", "/%+1", "/a%"] {
             refused(raw, PathError::Escape);
         }
         for raw in ["/a b", "/a?b", "/a#b", "/é", "/\u{ff0e}\u{ff0e}/"] {
@@ -351,14 +344,8 @@ mod tests {
         ] {
             refused(raw, PathError::Encoding);
         }
-        refused(
-            &format!("/{}", "a".repeat(MAX_PATH_BYTES)),
-            PathError::TooLong,
-        );
-        refused(
-            &format!("/{}", "{".repeat(MAX_PATH_BYTES / 2)),
-            PathError::TooLong,
-        );
+        refused(&format!("/{}", "a".repeat(MAX_PATH_BYTES)), PathError::TooLong);
+        refused(&format!("/{}", "{".repeat(MAX_PATH_BYTES / 2)), PathError::TooLong);
         check(
             &format!("/{}", "a".repeat(MAX_PATH_BYTES - 1)),
             &format!("/{}", "a".repeat(MAX_PATH_BYTES - 1)),
@@ -392,9 +379,10 @@ mod tests {
     /// The same decoding as `lenient_decode`, as often as it changes anything.
     fn decode_until_stable(text: &[u8]) -> Vec<u8> {
         let mut text = text.to_vec();
-        while let Some(at) = text.windows(3).position(|window| {
-            window[0] == b'%' && hex_digit(window[1]).is_some() && hex_digit(window[2]).is_some()
-        }) {
+        while let Some(at) = text
+            .windows(3)
+            .position(|window| window[0] == b'%' && hex_digit(window[1]).is_some() && hex_digit(window[2]).is_some())
+        {
             let byte = hex_digit(text[at + 1]).unwrap() << 4 | hex_digit(text[at + 2]).unwrap();
             text.splice(at..at + 3, [byte]);
         }

@@ -246,10 +246,7 @@ reasons! {
 impl DenyReason {
     /// The reason with this code.
     pub fn from_code(code: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|reason| reason.code() == code)
+        Self::ALL.iter().copied().find(|reason| reason.code() == code)
     }
 }
 
@@ -341,10 +338,7 @@ mod tests {
             let (area, cause) = code.split_once('.').unwrap();
             for word in [area, cause] {
                 assert!(
-                    !word.is_empty()
-                        && word
-                            .bytes()
-                            .all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+                    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
                     "{code}"
                 );
             }
@@ -359,10 +353,7 @@ mod tests {
                 [400, 403, 407, 408, 413, 415, 429, 431, 499, 500, 502, 503, 504].contains(&reason.status()),
                 "{reason}"
             );
-            assert!(
-                !reason.title().is_empty() && !reason.title().ends_with('.'),
-                "{reason}"
-            );
+            assert!(!reason.title().is_empty() && !reason.title().ends_with('.'), "{reason}");
             assert!(reason.explanation().ends_with('.'), "{reason}");
             assert!(!reason.proxy_error().is_empty(), "{reason}");
         }

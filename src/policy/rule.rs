@@ -150,9 +150,7 @@ impl Selectors {
     }
 
     fn has_port(&self, port: u16) -> bool {
-        self.ports
-            .as_ref()
-            .is_none_or(|ports| ports.contains(&port))
+        self.ports.as_ref().is_none_or(|ports| ports.contains(&port))
     }
 }
 
@@ -220,11 +218,7 @@ impl Rule {
             credentials,
         } = parts;
         selectors.check()?;
-        let schemes: Box<[Scheme]> = selectors
-            .schemes
-            .as_deref()
-            .unwrap_or(&[Scheme::Https])
-            .into();
+        let schemes: Box<[Scheme]> = selectors.schemes.as_deref().unwrap_or(&[Scheme::Https]).into();
         if treatment == Treatment::Tunnel {
             check_tunnel(&selectors, &schemes)?;
         }
@@ -315,10 +309,7 @@ impl Rule {
 
     /// What of a CONNECT the rule doesn't allow, its host apart: the scheme is known only once the client speaks.
     pub(super) fn miss_connect(&self, port: u16) -> Option<Miss> {
-        let allowed = self
-            .schemes
-            .iter()
-            .any(|scheme| self.allows_port(*scheme, port));
+        let allowed = self.schemes.iter().any(|scheme| self.allows_port(*scheme, port));
         (!allowed).then_some(Miss::Port)
     }
 
@@ -373,17 +364,9 @@ pub struct Deny {
 
 impl Deny {
     /// A deny rule of these parts.
-    pub fn new(
-        id: RuleId,
-        source: SourcePosition,
-        selectors: Selectors,
-    ) -> Result<Self, RuleError> {
+    pub fn new(id: RuleId, source: SourcePosition, selectors: Selectors) -> Result<Self, RuleError> {
         selectors.check()?;
-        Ok(Self {
-            id,
-            source,
-            selectors,
-        })
+        Ok(Self { id, source, selectors })
     }
 
     /// Its name.
@@ -407,16 +390,12 @@ impl Deny {
         let Selectors { methods, paths, .. } = &self.selectors;
         self.has_scheme(head.target.scheme())
             && self.selectors.has_port(head.target.port())
-            && methods.as_ref().is_none_or(|methods| {
-                methods
-                    .iter()
-                    .any(|method| method.eq_ignore_ascii_case(head.method))
-            })
-            && paths.as_ref().is_none_or(|paths| {
-                paths
-                    .iter()
-                    .any(|pattern| pattern.matches_any_reading(head.path))
-            })
+            && methods
+                .as_ref()
+                .is_none_or(|methods| methods.iter().any(|method| method.eq_ignore_ascii_case(head.method)))
+            && paths
+                .as_ref()
+                .is_none_or(|paths| paths.iter().any(|pattern| pattern.matches_any_reading(head.path)))
     }
 
     /// Whether it may deny something that goes to this port of its host.
@@ -429,9 +408,7 @@ impl Deny {
         self.touches(port)
             && self.selectors.methods.is_none()
             && self.selectors.paths.is_none()
-            && Scheme::ALL
-                .into_iter()
-                .all(|scheme| self.has_scheme(scheme))
+            && Scheme::ALL.into_iter().all(|scheme| self.has_scheme(scheme))
     }
 
     fn has_scheme(&self, scheme: Scheme) -> bool {
@@ -510,11 +487,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(
-        treatment: Treatment,
-        change: impl FnOnce(&mut Selectors),
-        expected: &Result<(), RuleError>,
-    ) {
+    fn check(treatment: Treatment, change: impl FnOnce(&mut Selectors), expected: &Result<(), RuleError>) {
         let parts = RuleParts {
             id: id(RuleKind::Allow),
             source: source(),
@@ -529,11 +502,7 @@ mod tests {
     fn rules_do_not_contradict_themselves() {
         use Treatment::{Intercept, Tunnel};
         check(Intercept, |_| {}, &Ok(()));
-        check(
-            Intercept,
-            |s| s.ports = Some(vec![]),
-            &Err(RuleError::Empty("ports")),
-        );
+        check(Intercept, |s| s.ports = Some(vec![]), &Err(RuleError::Empty("ports")));
         check(
             Intercept,
             |s| s.schemes = Some(vec![]),
@@ -544,16 +513,8 @@ mod tests {
             |s| s.methods = Some(vec![]),
             &Err(RuleError::Empty("methods")),
         );
-        check(
-            Intercept,
-            |s| s.paths = Some(vec![]),
-            &Err(RuleError::Empty("paths")),
-        );
-        check(
-            Intercept,
-            |s| s.ports = Some(vec![443, 0]),
-            &Err(RuleError::Port),
-        );
+        check(Intercept, |s| s.paths = Some(vec![]), &Err(RuleError::Empty("paths")));
+        check(Intercept, |s| s.ports = Some(vec![443, 0]), &Err(RuleError::Port));
         check(
             Intercept,
             |s| s.methods = Some(vec!["GET".into(), "M-SEARCH".into()]),
@@ -596,12 +557,7 @@ mod tests {
             &Err(RuleError::TunnelHttp),
         );
         assert_eq!(
-            Deny::new(
-                id(RuleKind::Deny),
-                source(),
-                selectors(|s| s.paths = Some(vec![]))
-            )
-            .map(|_| ()),
+            Deny::new(id(RuleKind::Deny), source(), selectors(|s| s.paths = Some(vec![]))).map(|_| ()),
             Err(RuleError::Empty("paths"))
         );
     }

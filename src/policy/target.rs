@@ -194,8 +194,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Result<(&str, u16), AuthorityError>) {
-        let expected =
-            expected.map(|(host, port)| Authority::new(Host::parse(host).unwrap(), port));
+        let expected = expected.map(|(host, port)| Authority::new(Host::parse(host).unwrap(), port));
         assert_eq!(Authority::parse(text), expected, "{text:?}");
     }
 
@@ -227,10 +226,7 @@ mod tests {
             check(&format!("example.com:{port}"), Err(AuthorityError::Port));
         }
         check("user@example.com:443", Err(AuthorityError::UserInfo));
-        check(
-            "user:password@example.com:443",
-            Err(AuthorityError::UserInfo),
-        );
+        check("user:password@example.com:443", Err(AuthorityError::UserInfo));
         check(":443", Err(AuthorityError::Host(HostError::Empty)));
         check("::1:443", Err(AuthorityError::Host(HostError::Name)));
         check("a:1:2", Err(AuthorityError::Host(HostError::Name)));
@@ -240,16 +236,12 @@ mod tests {
 
     #[test]
     fn a_scheme_stands_for_a_missing_port() {
-        let port =
-            |scheme, text| Authority::parse_for(scheme, text).map(|authority| authority.port());
+        let port = |scheme, text| Authority::parse_for(scheme, text).map(|authority| authority.port());
         assert_eq!(port(Scheme::Http, "example.com"), Ok(80));
         assert_eq!(port(Scheme::Https, "example.com"), Ok(443));
         assert_eq!(port(Scheme::Https, "[::1]"), Ok(443));
         assert_eq!(port(Scheme::Https, "[::1]:1"), Ok(1));
-        assert_eq!(
-            port(Scheme::Https, "example.com:"),
-            Err(AuthorityError::Port)
-        );
+        assert_eq!(port(Scheme::Https, "example.com:"), Err(AuthorityError::Port));
     }
 
     #[test]
@@ -264,14 +256,8 @@ mod tests {
     #[test]
     fn a_target_displays_as_a_url() {
         let target = |scheme, text| Target::at(scheme, Authority::parse(text).unwrap()).to_string();
-        assert_eq!(
-            target(Scheme::Https, "example.com:443"),
-            "https://example.com"
-        );
-        assert_eq!(
-            target(Scheme::Http, "example.com:443"),
-            "http://example.com:443"
-        );
+        assert_eq!(target(Scheme::Https, "example.com:443"), "https://example.com");
+        assert_eq!(target(Scheme::Http, "example.com:443"), "http://example.com:443");
         assert_eq!(target(Scheme::Http, "[::1]:80"), "http://[::1]");
     }
 }

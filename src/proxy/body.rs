@@ -14,12 +14,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::UnderWay;
 use super::ledger::{Ledger, Outcome};
 use super::outgoing::Outgoing;
 use super::pool::Pool;
 use super::silence::Silence;
 use super::upstream::Upstream;
-use super::UnderWay;
 use crate::audit::Written;
 use crate::policy::DenyReason;
 
@@ -58,7 +58,11 @@ pub(crate) struct RequestBody {
 impl RequestBody {
     /// `keeps_length` tells whether what leaves is as long as what came.
     pub(crate) fn new(inner: Incoming, outgoing: Arc<Outgoing>, keeps_length: bool, silence: Duration) -> Self {
-        let length = if keeps_length || inner.is_end_stream() { inner.size_hint() } else { SizeHint::default() };
+        let length = if keeps_length || inner.is_end_stream() {
+            inner.size_hint()
+        } else {
+            SizeHint::default()
+        };
         Self {
             inner: (!inner.is_end_stream()).then_some(inner),
             outgoing,
@@ -82,7 +86,9 @@ impl RequestBody {
     }
 
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
         match Pin::new(inner).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.silence.broken();
@@ -118,7 +124,10 @@ impl RequestBody {
             },
             None => {
                 self.inner = None;
-                state.scrub.as_mut().map_or(Ok(()), |scrub| scrub.finish(&mut self.released))
+                state
+                    .scrub
+                    .as_mut()
+                    .map_or(Ok(()), |scrub| scrub.finish(&mut self.released))
             }
         };
         refused.map_err(|reason| {

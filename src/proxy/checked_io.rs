@@ -43,7 +43,10 @@ impl Inspection {
     }
 
     fn set_fault(&self, fault: Fault) {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+        self.fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(fault);
     }
 
     /// An exchange is under way: the connection does not count as idle.
@@ -167,7 +170,11 @@ impl<T: AsyncRead + Unpin> CheckedIo<T> {
             Ok(Advance::Passed(count)) => {
                 self.stash.extend_from_slice(fresh.get(count..).unwrap_or_default());
                 out.set_filled(before + count);
-                if count > 0 { Poll::Ready(Ok(())) } else { self.poll_gather(cx, out) }
+                if count > 0 {
+                    Poll::Ready(Ok(()))
+                } else {
+                    self.poll_gather(cx, out)
+                }
             }
             Err(fault) => {
                 out.set_filled(before);
@@ -260,7 +267,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for CheckedIo<T> {
         this.poll_written(cx, polled)
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
         this.poll_written(cx, polled)
@@ -292,7 +303,10 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 16 };
+    const LIMITS: HeadLimits = HeadLimits {
+        bytes: 4096,
+        fields: 16,
+    };
     const WAITS: Waits = Waits {
         head: Duration::from_secs(10),
         idle: Duration::from_secs(60),
@@ -315,7 +329,10 @@ mod tests {
     async fn a_bad_chunk_is_an_error_and_not_an_end() {
         let (mut client, server) = tokio::io::duplex(1024);
         let mut io = CheckedIo::new(server, Bytes::new(), LIMITS, WAITS);
-        client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n").await.unwrap();
+        client
+            .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+            .await
+            .unwrap();
         let mut seen = Vec::new();
         assert!(io.read_to_end(&mut seen).await.is_err());
     }

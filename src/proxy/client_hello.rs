@@ -60,10 +60,16 @@ fn handshake_message(bytes: &[u8]) -> Result<Option<Vec<u8>>, DenyReason> {
                 if let Some(whole) = whole_message(&message)? {
                     return Ok(Some(whole));
                 }
-                let Some(next) = tail.get(length..) else { return Ok(None) };
+                let Some(next) = tail.get(length..) else {
+                    return Ok(None);
+                };
                 rest = next;
             }
-            [] | [HANDSHAKE_RECORD] | [HANDSHAKE_RECORD, 3] | [HANDSHAKE_RECORD, 3, _] | [HANDSHAKE_RECORD, 3, _, _] => return Ok(None),
+            []
+            | [HANDSHAKE_RECORD]
+            | [HANDSHAKE_RECORD, 3]
+            | [HANDSHAKE_RECORD, 3, _]
+            | [HANDSHAKE_RECORD, 3, _, _] => return Ok(None),
             _ => return Err(DenyReason::TlsNotTls),
         }
     }
@@ -129,13 +135,19 @@ fn server_name(content: &[u8]) -> Option<Result<String, DenyReason>> {
     if kind != 0 || !list.0.is_empty() || !name.is_ascii() {
         return Some(Err(DenyReason::NameSniMismatch));
     }
-    Some(std::str::from_utf8(name).map(str::to_owned).map_err(|_| DenyReason::NameSniMismatch))
+    Some(
+        std::str::from_utf8(name)
+            .map(str::to_owned)
+            .map_err(|_| DenyReason::NameSniMismatch),
+    )
 }
 
 fn first_alpn(content: &[u8]) -> Option<String> {
     let name = Reader(Reader(content).vector16()?).vector8()?;
     let name = std::str::from_utf8(name).ok()?;
-    name.bytes().all(|byte| byte.is_ascii_graphic()).then(|| name.to_owned())
+    name.bytes()
+        .all(|byte| byte.is_ascii_graphic())
+        .then(|| name.to_owned())
 }
 
 /// Reads big-endian numbers and length-prefixed vectors off the front.
@@ -202,8 +214,19 @@ mod tests {
     /// A hello with exactly these extensions.
     fn hello_with(extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
         let vector16 = |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
-        let extensions: Vec<u8> = extensions.iter().flat_map(|(kind, content)| [&kind.to_be_bytes()[..], &vector16(content)].concat()).collect();
-        let body = [&[3, 3][..], &[0; 32], &[0], &vector16(&[0x13, 1]), &[1, 0], &vector16(&extensions)].concat();
+        let extensions: Vec<u8> = extensions
+            .iter()
+            .flat_map(|(kind, content)| [&kind.to_be_bytes()[..], &vector16(content)].concat())
+            .collect();
+        let body = [
+            &[3, 3][..],
+            &[0; 32],
+            &[0],
+            &vector16(&[0x13, 1]),
+            &[1, 0],
+            &vector16(&extensions),
+        ]
+        .concat();
         let length = u32::try_from(body.len()).unwrap().to_be_bytes();
         let message = [&[1][..], &length[1..], &body].concat();
         [&[22, 3, 1][..], &vector16(&message)].concat()
@@ -247,19 +270,33 @@ mod tests {
         check(&[22, 3, 1, 0, 0], Err(DenyReason::TlsNotTls));
         check(&[22, 3, 1, 0xff, 0xff, 1], Err(DenyReason::TlsNotTls));
         check(&[22, 3, 1, 0, 5, 2, 0, 0, 1, 0], Err(DenyReason::TlsNotTls));
-        check(&[22, 3, 1, 0, 5, 1, 0xff, 0xff, 0xff, 0], Err(DenyReason::TlsClientHelloTooLarge));
-        check(&hello_with(&[(0, sni(b"a.test")), (0, sni(b"b.test"))]), Err(DenyReason::NameSniMismatch));
-        check(&hello_with(&[(0, [sni(b"a.test"), vec![0]].concat())]), Ok(Some("a.test")));
+        check(
+            &[22, 3, 1, 0, 5, 1, 0xff, 0xff, 0xff, 0],
+            Err(DenyReason::TlsClientHelloTooLarge),
+        );
+        check(
+            &hello_with(&[(0, sni(b"a.test")), (0, sni(b"b.test"))]),
+            Err(DenyReason::NameSniMismatch),
+        );
+        check(
+            &hello_with(&[(0, [sni(b"a.test"), vec![0]].concat())]),
+            Ok(Some("a.test")),
+        );
         check(&hello_with(&[]), Ok(None));
         let two_names = [&[0, 18][..], &[0, 0, 6], b"a.test", &[0, 0, 6], b"b.test"].concat();
         check(&hello_with(&[(0, two_names)]), Err(DenyReason::NameSniMismatch));
-        check(&hello_with(&[(0, sni(&[0xff, 0xfe]))]), Err(DenyReason::NameSniMismatch));
+        check(
+            &hello_with(&[(0, sni(&[0xff, 0xfe]))]),
+            Err(DenyReason::NameSniMismatch),
+        );
     }
 
     #[test]
     fn encrypted_hellos_are_seen() {
         for kind in ENCRYPTED {
-            let hello = parse(&hello_with(&[(0, sni(b"a.test")), (kind, vec![0; 40])])).unwrap().unwrap();
+            let hello = parse(&hello_with(&[(0, sni(b"a.test")), (kind, vec![0; 40])]))
+                .unwrap()
+                .unwrap();
             assert!(hello.encrypted);
         }
     }

@@ -60,7 +60,11 @@ impl AsyncWrite for ClientIo {
         }
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Socket(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Self::Stream(stream) => Pin::new(stream).poll_write_vectored(cx, slices),

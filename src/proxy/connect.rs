@@ -74,7 +74,11 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<Dialled> {
             None if attempts.is_empty() => return Err(last_error),
             None => {}
         }
-        let patience = if waiting.len() > 0 { ATTEMPT_DELAY } else { Duration::MAX };
+        let patience = if waiting.len() > 0 {
+            ATTEMPT_DELAY
+        } else {
+            Duration::MAX
+        };
         match timeout(patience, attempts.next()).await {
             Ok(Some(Ok(dialled))) => return Ok(dialled),
             Ok(Some(Err(error))) => last_error = error,
@@ -84,10 +88,17 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<Dialled> {
 }
 
 async fn attempt(address: SocketAddr) -> io::Result<Dialled> {
-    let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
+    let socket = if address.is_ipv6() {
+        TcpSocket::new_v6()
+    } else {
+        TcpSocket::new_v4()
+    }?;
     socket.set_nodelay(true)?;
     socket.set_keepalive(true)?;
-    #[expect(clippy::disallowed_methods, reason = "the one dial: `address` comes from VettedAddrs")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one dial: `address` comes from VettedAddrs"
+    )]
     let stream = socket.connect(address).await?;
     Ok(Dialled { stream, address })
 }

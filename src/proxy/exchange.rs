@@ -36,10 +36,17 @@ use crate::policy::{Decision, DenyReason, Permit, RequestHead, Treatment};
 pub(crate) type ReplyBody = Either<Full<Bytes>, ResponseBody>;
 
 /// Takes one request through its journey. Whatever happens in it, other exchanges go on.
-pub(crate) async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Infallible> {
+pub(crate) async fn serve(
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Infallible> {
     let is_connect = request.method() == Method::CONNECT;
     let speaks_http1 = request.version() < Version::HTTP_2;
-    let wants_upgrade = request.headers().get_all(UPGRADE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let wants_upgrade = request
+        .headers()
+        .get_all(UPGRADE)
+        .iter()
+        .any(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let mut response = match Exchange::begin(&connection, &request) {
         Ok(exchange) => exchange.run(request).await,
         // Without a record there is no exchange to name.
@@ -48,7 +55,9 @@ pub(crate) async fn serve(connection: Arc<Connection>, request: Request<Incoming
     let refused_upgrade = wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS;
     if speaks_http1 && (refused_upgrade || response.status() == StatusCode::BAD_REQUEST) {
         // What follows a handshake was not checked as HTTP, and who sends one bad request is not read on: the connection ends here.
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
 }
@@ -104,9 +113,18 @@ impl Exchange {
             return self.upgrade(parts, outbound, permit, &tenant).await;
         }
         let outgoing = self.account(&mut outbound, &body)?;
-        let wanted = if parts.version == Version::HTTP_2 { Wanted::Http2 } else { Wanted::Http1 };
+        let wanted = if parts.version == Version::HTTP_2 {
+            Wanted::Http2
+        } else {
+            Wanted::Http1
+        };
         let key = self.key(&tenant, &head, wanted);
-        let content = RequestBody::new(body, Arc::clone(&outgoing), !outbound.reframed, self.generation.limits.idle_timeout);
+        let content = RequestBody::new(
+            body,
+            Arc::clone(&outgoing),
+            !outbound.reframed,
+            self.generation.limits.idle_timeout,
+        );
         let (response, upstream) = self.send(&permit, key, outbound.request(content), &outgoing).await?;
         self.answer(response, upstream).await
     }
@@ -114,11 +132,21 @@ impl Exchange {
     /// Who asks: by the tunnel it came through, or by address and credential.
     fn identify(&mut self, request: &Request<Incoming>) -> Result<Arc<Tenant>, Refusal> {
         let tenant = match &self.connection.entrance {
-            Entrance::Tunnel(inner) => self.generation.tenant(&inner.workload).ok_or(DenyReason::WorkloadUnknown)?,
+            Entrance::Tunnel(inner) => self
+                .generation
+                .tenant(&inner.workload)
+                .ok_or(DenyReason::WorkloadUnknown)?,
             Entrance::Listener => {
                 let credential = request.headers().get(http::header::PROXY_AUTHORIZATION);
-                match self.generation.workloads.identify(self.connection.peer.ip(), credential.map(HeaderValue::as_bytes)) {
-                    Identified::Workload(workload) => self.generation.tenant(&workload.name).ok_or(DenyReason::WorkloadUnknown)?,
+                match self
+                    .generation
+                    .workloads
+                    .identify(self.connection.peer.ip(), credential.map(HeaderValue::as_bytes))
+                {
+                    Identified::Workload(workload) => self
+                        .generation
+                        .tenant(&workload.name)
+                        .ok_or(DenyReason::WorkloadUnknown)?,
                     Identified::CredentialRequired => return Err(DenyReason::WorkloadCredentialRequired.into()),
                     Identified::CredentialWrong => return Err(DenyReason::WorkloadCredentialWrong.into()),
                     Identified::Unknown => return Err(DenyReason::WorkloadUnknown.into()),
@@ -165,7 +193,11 @@ impl Exchange {
         if body.size_hint().lower() > limit {
             return Err(DenyReason::LimitBodySize.into());
         }
-        let scrub = if body.is_end_stream() { None } else { surface::body_scrub(&self.generation, outbound)? };
+        let scrub = if body.is_end_stream() {
+            None
+        } else {
+            surface::body_scrub(&self.generation, outbound)?
+        };
         let outgoing = Arc::new(Outgoing::new(scrub, limit));
         self.ledger.account(Arc::clone(&outgoing));
         Ok(outgoing)
@@ -173,7 +205,9 @@ impl Exchange {
 
     fn key(&self, tenant: &Tenant, head: &Head, wanted: Wanted) -> Arc<Key> {
         match &self.connection.entrance {
-            Entrance::Tunnel(inner) if inner.key.wanted == wanted && inner.key.target == head.target => Arc::clone(&inner.key),
+            Entrance::Tunnel(inner) if inner.key.wanted == wanted && inner.key.target == head.target => {
+                Arc::clone(&inner.key)
+            }
             _ => Arc::new(Key {
                 workload: Arc::clone(&tenant.workload.name),
                 target: head.target.clone(),
@@ -206,7 +240,12 @@ impl Exchange {
         }
     }
 
-    async fn send_over(&mut self, mut upstream: Upstream, request: Request<RequestBody>, outgoing: &Outgoing) -> Result<(Response<Incoming>, Upstream), Unanswered> {
+    async fn send_over(
+        &mut self,
+        mut upstream: Upstream,
+        request: Request<RequestBody>,
+        outgoing: &Outgoing,
+    ) -> Result<(Response<Incoming>, Upstream), Unanswered> {
         self.ledger.reached(&upstream);
         if let Some(shared) = upstream.share() {
             self.generation.pool.put(shared);
@@ -235,7 +274,11 @@ impl Exchange {
     }
 
     /// Gives the origin's response to the client; its record is written before its last byte.
-    async fn answer(&mut self, response: Response<Incoming>, upstream: Upstream) -> Result<Response<ReplyBody>, Refusal> {
+    async fn answer(
+        &mut self,
+        response: Response<Incoming>,
+        upstream: Upstream,
+    ) -> Result<Response<ReplyBody>, Refusal> {
         let (mut parts, body) = response.into_parts();
         fields::inbound(&mut parts.headers);
         self.ledger.answered(parts.status);
@@ -246,7 +289,10 @@ impl Exchange {
             pool: Arc::clone(&self.generation.pool),
         };
         parts.version = Version::default();
-        match ResponseBody::new(body, passage, self.generation.limits.idle_timeout).look().await {
+        match ResponseBody::new(body, passage, self.generation.limits.idle_timeout)
+            .look()
+            .await
+        {
             Looked::Broken(ledger) => {
                 self.ledger = ledger;
                 Err(DenyReason::UpstreamClosed.into())
@@ -258,7 +304,13 @@ impl Exchange {
     }
 
     /// A WebSocket handshake: sent over a connection of its own, and joined when the origin's 101 holds.
-    async fn upgrade(&mut self, parts: Parts, mut outbound: fields::Outbound, permit: Permit, tenant: &Tenant) -> Result<Response<ReplyBody>, Refusal> {
+    async fn upgrade(
+        &mut self,
+        parts: Parts,
+        mut outbound: fields::Outbound,
+        permit: Permit,
+        tenant: &Tenant,
+    ) -> Result<Response<ReplyBody>, Refusal> {
         let handshake = websocket::Handshake::prepare(&mut outbound)?;
         let key = Arc::new(Key {
             workload: Arc::clone(&tenant.workload.name),
@@ -284,13 +336,20 @@ impl Exchange {
         let (mut head, _) = response.into_parts();
         fields::inbound_upgrade(&mut head.headers);
         self.ledger.answered(head.status);
-        let handover = self.connection.handover(&self.generation).ok_or(DenyReason::ShutdownDraining)?;
+        let handover = self
+            .connection
+            .handover(&self.generation)
+            .ok_or(DenyReason::ShutdownDraining)?;
         websocket::join(client, origin, outgoing, self.ledger.take(), handover);
         Ok(Response::from_parts(head, Either::Left(Full::default())))
     }
 
     /// CONNECT: a tunnel that is only watched, or one that is looked into.
-    async fn connect(&mut self, request: Request<Incoming>, tenant: Arc<Tenant>) -> Result<Response<ReplyBody>, Refusal> {
+    async fn connect(
+        &mut self,
+        request: Request<Incoming>,
+        tenant: Arc<Tenant>,
+    ) -> Result<Response<ReplyBody>, Refusal> {
         if !matches!(self.connection.entrance, Entrance::Listener) {
             return Err(Refusal::new(DenyReason::RequestUnsupported).detail("CONNECT inside a tunnel is not forwarded"));
         }
@@ -307,7 +366,10 @@ impl Exchange {
         };
         self.ledger.permitted(&permit);
         let client = hyper::upgrade::on(Request::from_parts(parts, body));
-        let handover = self.connection.handover(&self.generation).ok_or(DenyReason::ShutdownDraining)?;
+        let handover = self
+            .connection
+            .handover(&self.generation)
+            .ok_or(DenyReason::ShutdownDraining)?;
         match permit.treatment() {
             Treatment::Tunnel => {
                 let dialled = reach(&self.generation, &permit).await?;
@@ -364,6 +426,10 @@ fn denied(denial: &crate::policy::Denial, hint: String) -> Refusal {
 }
 
 fn own_reply(refusal: &Refusal, exchange: &str, is_connect: bool) -> Response<ReplyBody> {
-    let response = if is_connect { refusal.connect_response(exchange) } else { refusal.response(exchange) };
+    let response = if is_connect {
+        refusal.connect_response(exchange)
+    } else {
+        refusal.response(exchange)
+    };
     response.map(|body| Either::Left(Full::new(body)))
 }

@@ -4,7 +4,8 @@
 //! one (uncompressed, mostly), and loops are impossible because Egret never dials itself.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -63,7 +64,10 @@ impl Outbound {
 /// Takes out of a request what goes on.
 pub(crate) fn outbound(parts: &mut Parts, target: &Target) -> Outbound {
     let mut headers = std::mem::take(&mut parts.headers);
-    let trailers = headers.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    let trailers = headers
+        .get_all(TE)
+        .iter()
+        .any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
     strip_hop_by_hop(&mut headers);
     headers.remove(HOST);
     if trailers {
@@ -73,7 +77,11 @@ pub(crate) fn outbound(parts: &mut Parts, target: &Target) -> Outbound {
     Outbound {
         method: parts.method.clone(),
         target: target.clone(),
-        path: parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")),
+        path: parts
+            .uri
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(|| PathAndQuery::from_static("/")),
         headers,
         reframed: false,
     }
@@ -95,9 +103,16 @@ pub(crate) fn inbound_upgrade(headers: &mut HeaderMap) {
 
 /// Refuses a field that would have the origin act on another method than was decided about.
 pub(crate) fn check_method_override(parts: &Parts) -> Result<(), Refusal> {
-    let differs = |name: &&str| parts.headers.get_all(*name).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(parts.method.as_str().as_bytes()));
+    let differs = |name: &&str| {
+        parts
+            .headers
+            .get_all(*name)
+            .iter()
+            .any(|value| !value.as_bytes().eq_ignore_ascii_case(parts.method.as_str().as_bytes()))
+    };
     match METHOD_OVERRIDES.iter().find(|name| differs(name)) {
-        Some(name) => Err(Refusal::new(DenyReason::RequestAmbiguous).detail(format!("{name} asks for another method than the request line"))),
+        Some(name) => Err(Refusal::new(DenyReason::RequestAmbiguous)
+            .detail(format!("{name} asks for another method than the request line"))),
         None => Ok(()),
     }
 }
@@ -139,7 +154,11 @@ mod tests {
         }
         let mut parts = request.body(()).unwrap().into_parts().0;
         let target = Target::new(Scheme::Https, Host::parse("a.test").unwrap(), 443);
-        let mut names: Vec<_> = outbound(&mut parts, &target).headers.keys().map(ToString::to_string).collect();
+        let mut names: Vec<_> = outbound(&mut parts, &target)
+            .headers
+            .keys()
+            .map(ToString::to_string)
+            .collect();
         names.sort();
         assert_eq!(names, kept);
     }
@@ -147,16 +166,49 @@ mod tests {
     #[test]
     fn fields_of_the_hop_stay_on_it() {
         check(&[("Accept", "*/*"), ("Host", "a.test")], &["accept"]);
-        check(&[("Connection", "keep-alive, X-Secret"), ("Connection", "X-Other"), ("X-Secret", "1"), ("X-Other", "2"), ("X-Kept", "3")], &["x-kept"]);
-        check(&[("Connection", "content-length, host"), ("Content-Length", "3"), ("Host", "a.test")], &["content-length"]);
-        check(&[("Proxy-Authorization", "Basic eA=="), ("Proxy-Connection", "keep-alive"), ("Keep-Alive", "5"), ("Upgrade", "h2c")], &[]);
+        check(
+            &[
+                ("Connection", "keep-alive, X-Secret"),
+                ("Connection", "X-Other"),
+                ("X-Secret", "1"),
+                ("X-Other", "2"),
+                ("X-Kept", "3"),
+            ],
+            &["x-kept"],
+        );
+        check(
+            &[
+                ("Connection", "content-length, host"),
+                ("Content-Length", "3"),
+                ("Host", "a.test"),
+            ],
+            &["content-length"],
+        );
+        check(
+            &[
+                ("Proxy-Authorization", "Basic eA=="),
+                ("Proxy-Connection", "keep-alive"),
+                ("Keep-Alive", "5"),
+                ("Upgrade", "h2c"),
+            ],
+            &[],
+        );
         check(&[("TE", "trailers")], &["te"]);
         check(&[("TE", "gzip")], &[]);
     }
 
     #[test]
     fn a_method_override_must_agree() {
-        let parts = |value: &str| Request::builder().method("POST").uri("/x").header("X-HTTP-Method-Override", value).body(()).unwrap().into_parts().0;
+        let parts = |value: &str| {
+            Request::builder()
+                .method("POST")
+                .uri("/x")
+                .header("X-HTTP-Method-Override", value)
+                .body(())
+                .unwrap()
+                .into_parts()
+                .0
+        };
         assert!(check_method_override(&parts("post")).is_ok());
         assert!(check_method_override(&parts("DELETE")).is_err());
     }
@@ -165,7 +217,10 @@ mod tests {
     fn an_origin_cannot_speak_for_egret() {
         let mut headers = HeaderMap::new();
         headers.insert(X_EGRET_REASON, HeaderValue::from_static("host.not_listed"));
-        headers.insert(PROXY_STATUS, HeaderValue::from_static("egret; error=http_request_denied"));
+        headers.insert(
+            PROXY_STATUS,
+            HeaderValue::from_static("egret; error=http_request_denied"),
+        );
         headers.insert("etag", HeaderValue::from_static("\"1\""));
         inbound(&mut headers);
         assert_eq!(headers.keys().collect::<Vec<_>>(), ["etag"]);

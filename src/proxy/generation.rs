@@ -79,7 +79,11 @@ pub(crate) struct Generation {
 
 impl Generation {
     /// Puts a configuration to work. Must be called within the runtime.
-    pub(crate) fn new(config: Config, metrics: &Metrics, listeners: &[SocketAddr]) -> Result<Arc<Self>, GenerationError> {
+    pub(crate) fn new(
+        config: Config,
+        metrics: &Metrics,
+        listeners: &[SocketAddr],
+    ) -> Result<Arc<Self>, GenerationError> {
         let addresses = config.address_rules(listeners.to_vec(), own::addresses());
         let limits = config.limits;
         let resolver = Resolver::new(&ResolverSettings {

@@ -34,7 +34,9 @@ pub(crate) fn read_absolute(parts: &Parts) -> Result<Head, Refusal> {
     let scheme = match parts.uri.scheme_str() {
         Some("http") => Scheme::Http,
         Some("https") => Scheme::Https,
-        Some(_) => return Err(Refusal::new(DenyReason::RequestUnsupported).detail("Egret forwards the schemes http and https")),
+        Some(_) => {
+            return Err(Refusal::new(DenyReason::RequestUnsupported).detail("Egret forwards the schemes http and https"));
+        }
         None => {
             return Err(Refusal::new(DenyReason::RequestMalformed)
                 .detail("this is a proxy: send the whole URL (absolute-form) or CONNECT, as clients do when HTTP_PROXY and HTTPS_PROXY are set"));
@@ -45,7 +47,9 @@ pub(crate) fn read_absolute(parts: &Parts) -> Result<Head, Refusal> {
     if let Some(host) = host_field(parts)?
         && self::target(scheme, host)? != target
     {
-        return Err(Refusal::new(DenyReason::RequestAmbiguous).detail("the request target and Host name different hosts"));
+        return Err(
+            Refusal::new(DenyReason::RequestAmbiguous).detail("the request target and Host name different hosts")
+        );
     }
     with_path(target, parts)
 }
@@ -54,33 +58,48 @@ pub(crate) fn read_absolute(parts: &Parts) -> Result<Head, Refusal> {
 pub(crate) fn read_inner(parts: &Parts, tunnel: &Tunnel) -> Result<Head, Refusal> {
     check_method(&parts.method)?;
     let expected = Target::new(tunnel.scheme, tunnel.authority.host().clone(), tunnel.authority.port());
-    let named = [parts.uri.authority().map(http::uri::Authority::as_str), host_field(parts)?];
+    let named = [
+        parts.uri.authority().map(http::uri::Authority::as_str),
+        host_field(parts)?,
+    ];
     if named.iter().all(Option::is_none) {
         return Err(no_host());
     }
     for name in named.into_iter().flatten() {
         if target(tunnel.scheme, name)? != expected {
-            return Err(Refusal::new(DenyReason::NameHostMismatch).detail("the tunnel was opened to another host than the request inside it names"));
+            return Err(Refusal::new(DenyReason::NameHostMismatch)
+                .detail("the tunnel was opened to another host than the request inside it names"));
         }
     }
-    if parts.uri.scheme_str().is_some_and(|scheme| scheme != tunnel.scheme.as_str()) {
-        return Err(Refusal::new(DenyReason::RequestAmbiguous).detail("the request names another scheme than the tunnel carries"));
+    if parts
+        .uri
+        .scheme_str()
+        .is_some_and(|scheme| scheme != tunnel.scheme.as_str())
+    {
+        return Err(Refusal::new(DenyReason::RequestAmbiguous)
+            .detail("the request names another scheme than the tunnel carries"));
     }
     with_path(expected, parts)
 }
 
 /// Reads a CONNECT: authority-form, with the port written out.
 pub(crate) fn read_connect(parts: &Parts) -> Result<Authority, Refusal> {
-    if parts.uri.scheme().is_some() || parts.uri.path_and_query().is_some_and(|path| path.as_str() != "/") && parts.version < Version::HTTP_2 {
+    if parts.uri.scheme().is_some()
+        || parts.uri.path_and_query().is_some_and(|path| path.as_str() != "/") && parts.version < Version::HTTP_2
+    {
         return Err(Refusal::new(DenyReason::RequestMalformed).detail("CONNECT takes host:port"));
     }
     let text = parts.uri.authority().ok_or(no_host())?.as_str();
-    let authority = Authority::parse(text).map_err(|_| Refusal::new(DenyReason::RequestMalformed).detail("CONNECT takes host:port"))?;
+    let authority = Authority::parse(text)
+        .map_err(|_| Refusal::new(DenyReason::RequestMalformed).detail("CONNECT takes host:port"))?;
     if let Some(host) = host_field(parts)? {
         let (host, port) = split_port(host);
-        let agrees = Host::parse(host).is_ok_and(|host| host == *authority.host()) && port.is_none_or(|port| port.parse() == Ok(authority.port()));
+        let agrees = Host::parse(host).is_ok_and(|host| host == *authority.host())
+            && port.is_none_or(|port| port.parse() == Ok(authority.port()));
         if !agrees {
-            return Err(Refusal::new(DenyReason::RequestAmbiguous).detail("the request target and Host name different hosts"));
+            return Err(
+                Refusal::new(DenyReason::RequestAmbiguous).detail("the request target and Host name different hosts")
+            );
         }
     }
     Ok(authority)
@@ -93,14 +112,17 @@ pub(crate) fn path_and_query(parts: &Parts) -> &str {
 
 fn with_path(target: Target, parts: &Parts) -> Result<Head, Refusal> {
     let path = CanonicalPath::parse(parts.uri.path()).map_err(|_| {
-        Refusal::new(DenyReason::RequestAmbiguous).detail("the path has dot segments, a backslash or a bad percent-encoding, which servers read differently")
+        Refusal::new(DenyReason::RequestAmbiguous)
+            .detail("the path has dot segments, a backslash or a bad percent-encoding, which servers read differently")
     })?;
     Ok(Head { target, path })
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {
     if method.as_str().len() > MAX_METHOD {
-        return Err(Refusal::new(DenyReason::RequestMalformed).detail("the method is longer than any that is registered"));
+        return Err(
+            Refusal::new(DenyReason::RequestMalformed).detail("the method is longer than any that is registered")
+        );
     }
     Ok(())
 }
@@ -117,7 +139,11 @@ fn host_field(parts: &Parts) -> Result<Option<&str>, Refusal> {
         return Err(Refusal::new(DenyReason::RequestAmbiguous).detail("Host is there twice"));
     }
     first
-        .map(|value| value.to_str().map_err(|_| Refusal::new(DenyReason::RequestMalformed).detail("Host is not a host")))
+        .map(|value| {
+            value
+                .to_str()
+                .map_err(|_| Refusal::new(DenyReason::RequestMalformed).detail("Host is not a host"))
+        })
         .transpose()
 }
 
@@ -161,7 +187,15 @@ mod tests {
     fn absolute(uri: &str, hosts: &[&str], expected: Result<&str, DenyReason>) {
         let got = read_absolute(&parts("GET", uri, hosts));
         match (got, expected) {
-            (Ok(head), Ok(expected)) => assert_eq!(format!("{}://{}:{}", head.target.scheme().as_str(), head.target.host(), head.target.port()), expected),
+            (Ok(head), Ok(expected)) => assert_eq!(
+                format!(
+                    "{}://{}:{}",
+                    head.target.scheme().as_str(),
+                    head.target.host(),
+                    head.target.port()
+                ),
+                expected
+            ),
             (Err(refusal), Err(reason)) => assert_eq!(refusal.reason(), reason, "{uri} {hosts:?}"),
             (got, expected) => panic!("{uri} {hosts:?}: {:?}, not {expected:?}", got.map(|head| head.target)),
         }
@@ -175,9 +209,21 @@ mod tests {
         absolute("http://a.test/x", &[], Ok("http://a.test:80"));
         absolute("http://a.test/x", &["b.test"], Err(DenyReason::RequestAmbiguous));
         absolute("http://a.test/x", &["a.test:81"], Err(DenyReason::RequestAmbiguous));
-        absolute("http://a.test/x", &["a.test", "a.test"], Err(DenyReason::RequestAmbiguous));
-        absolute("http://a.test/x", &["a.test, b.test"], Err(DenyReason::RequestMalformed));
-        absolute("http://user:pw@a.test/x", &["a.test"], Err(DenyReason::RequestMalformed));
+        absolute(
+            "http://a.test/x",
+            &["a.test", "a.test"],
+            Err(DenyReason::RequestAmbiguous),
+        );
+        absolute(
+            "http://a.test/x",
+            &["a.test, b.test"],
+            Err(DenyReason::RequestMalformed),
+        );
+        absolute(
+            "http://user:pw@a.test/x",
+            &["a.test"],
+            Err(DenyReason::RequestMalformed),
+        );
         absolute("http://a.test/x", &["user@a.test"], Err(DenyReason::RequestMalformed));
         absolute("ftp://a.test/x", &["a.test"], Err(DenyReason::RequestUnsupported));
         absolute("/x", &["a.test"], Err(DenyReason::RequestMalformed));
@@ -190,25 +236,40 @@ mod tests {
             authority: Authority::parse("a.test:443").unwrap(),
             scheme: Scheme::Https,
         };
-        let read = |uri: &str, hosts: &[&str]| read_inner(&parts("GET", uri, hosts), &tunnel).map_err(|refusal| refusal.reason());
+        let read = |uri: &str, hosts: &[&str]| {
+            read_inner(&parts("GET", uri, hosts), &tunnel).map_err(|refusal| refusal.reason())
+        };
         assert!(read("/x", &["a.test"]).is_ok());
         assert!(read("/x", &["A.test.:443"]).is_ok());
         assert!(read("https://a.test/x", &[]).is_ok());
         assert_eq!(read("/x", &["b.test"]).unwrap_err(), DenyReason::NameHostMismatch);
         assert_eq!(read("/x", &["a.test:444"]).unwrap_err(), DenyReason::NameHostMismatch);
-        assert_eq!(read("https://b.test/x", &["a.test"]).unwrap_err(), DenyReason::NameHostMismatch);
-        assert_eq!(read("http://a.test:443/x", &["a.test"]).unwrap_err(), DenyReason::RequestAmbiguous);
+        assert_eq!(
+            read("https://b.test/x", &["a.test"]).unwrap_err(),
+            DenyReason::NameHostMismatch
+        );
+        assert_eq!(
+            read("http://a.test:443/x", &["a.test"]).unwrap_err(),
+            DenyReason::RequestAmbiguous
+        );
         assert_eq!(read("/x", &[]).unwrap_err(), DenyReason::RequestMalformed);
     }
 
     #[test]
     fn connect_takes_host_and_port() {
-        let read = |uri: &str, hosts: &[&str]| read_connect(&parts("CONNECT", uri, hosts)).map_err(|refusal| refusal.reason());
+        let read =
+            |uri: &str, hosts: &[&str]| read_connect(&parts("CONNECT", uri, hosts)).map_err(|refusal| refusal.reason());
         assert!(read("a.test:443", &["a.test:443"]).is_ok());
         assert!(read("a.test:443", &["a.test"]).is_ok());
-        assert_eq!(read("a.test:443", &["b.test:443"]).unwrap_err(), DenyReason::RequestAmbiguous);
+        assert_eq!(
+            read("a.test:443", &["b.test:443"]).unwrap_err(),
+            DenyReason::RequestAmbiguous
+        );
         assert_eq!(read("a.test", &[]).unwrap_err(), DenyReason::RequestMalformed);
-        assert_eq!(read("http://a.test:443", &[]).unwrap_err(), DenyReason::RequestMalformed);
+        assert_eq!(
+            read("http://a.test:443", &[]).unwrap_err(),
+            DenyReason::RequestMalformed
+        );
         assert_eq!(read("a.test:0", &[]).unwrap_err(), DenyReason::RequestMalformed);
     }
 }

@@ -49,10 +49,19 @@ struct Opened {
 }
 
 /// Dials before 200 is answered, so that an origin that can't be reached refuses the CONNECT; not when a connection waits already.
-pub(crate) async fn reach_ahead(generation: &Generation, permit: &Permit, tenant: &Tenant, authority: &Authority) -> Result<Option<Dialled>, Refusal> {
-    let waits = [(Scheme::Https, Wanted::Http1), (Scheme::Https, Wanted::Http2), (Scheme::Http, Wanted::Http1)]
-        .into_iter()
-        .any(|(scheme, wanted)| generation.pool.has(&key(tenant, authority, scheme, wanted)));
+pub(crate) async fn reach_ahead(
+    generation: &Generation,
+    permit: &Permit,
+    tenant: &Tenant,
+    authority: &Authority,
+) -> Result<Option<Dialled>, Refusal> {
+    let waits = [
+        (Scheme::Https, Wanted::Http1),
+        (Scheme::Https, Wanted::Http2),
+        (Scheme::Http, Wanted::Http1),
+    ]
+    .into_iter()
+    .any(|(scheme, wanted)| generation.pool.has(&key(tenant, authority, scheme, wanted)));
     if waits {
         return Ok(None);
     }
@@ -60,7 +69,15 @@ pub(crate) async fn reach_ahead(generation: &Generation, permit: &Permit, tenant
 }
 
 /// Serves the tunnel in a task of its own, once hyper has answered 200.
-pub(crate) fn spawn(client: OnUpgrade, ahead: Option<Dialled>, authority: Authority, tenant: Arc<Tenant>, permit: Permit, mut ledger: Ledger, handover: Handover) {
+pub(crate) fn spawn(
+    client: OnUpgrade,
+    ahead: Option<Dialled>,
+    authority: Authority,
+    tenant: Arc<Tenant>,
+    permit: Permit,
+    mut ledger: Ledger,
+    handover: Handover,
+) {
     let opened = Opened {
         authority,
         tenant,
@@ -95,8 +112,12 @@ impl Serving {
             Self::Tls(stream, inner) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 listener::serve_http2(handover, Entrance::Tunnel(inner), *stream).await;
             }
-            Self::Tls(stream, inner) => listener::serve_http1(handover, Entrance::Tunnel(inner), *stream, bytes::Bytes::new()).await,
-            Self::Clear(Protocol::Http2, client, inner) => listener::serve_http2(handover, Entrance::Tunnel(inner), client).await,
+            Self::Tls(stream, inner) => {
+                listener::serve_http1(handover, Entrance::Tunnel(inner), *stream, bytes::Bytes::new()).await
+            }
+            Self::Clear(Protocol::Http2, client, inner) => {
+                listener::serve_http2(handover, Entrance::Tunnel(inner), client).await
+            }
             Self::Clear(_, client, inner) => {
                 let (first, client) = client.into_parts();
                 listener::serve_http1(handover, Entrance::Tunnel(inner), client, first).await;
@@ -105,7 +126,12 @@ impl Serving {
     }
 }
 
-async fn open(mut client: Client, opened: Opened, ledger: &mut Ledger, handover: &Handover) -> Result<Serving, DenyReason> {
+async fn open(
+    mut client: Client,
+    opened: Opened,
+    ledger: &mut Ledger,
+    handover: &Handover,
+) -> Result<Serving, DenyReason> {
     match sniff(&mut client, handover).await? {
         Protocol::Tls => open_tls(client, opened, ledger, handover).await,
         protocol => {
@@ -113,7 +139,11 @@ async fn open(mut client: Client, opened: Opened, ledger: &mut Ledger, handover:
             if let Some(dialled) = opened.ahead {
                 keep(&handover.generation, dialled, &key).await;
             }
-            Ok(Serving::Clear(protocol, client, inner(&opened.tenant, &opened.authority, Scheme::Http, key)))
+            Ok(Serving::Clear(
+                protocol,
+                client,
+                inner(&opened.tenant, &opened.authority, Scheme::Http, key),
+            ))
         }
     }
 }
@@ -136,7 +166,12 @@ async fn sniff(client: &mut Client, handover: &Handover) -> Result<Protocol, Den
     })
 }
 
-async fn open_tls(client: Client, mut opened: Opened, ledger: &mut Ledger, handover: &Handover) -> Result<Serving, DenyReason> {
+async fn open_tls(
+    client: Client,
+    mut opened: Opened,
+    ledger: &mut Ledger,
+    handover: &Handover,
+) -> Result<Serving, DenyReason> {
     let limit = handover.generation.limits.client_hello_timeout;
     let accepting = LazyConfigAcceptor::new(Acceptor::default(), client);
     let mut start = match tokio::time::timeout(limit, accepting).await {
@@ -146,7 +181,11 @@ async fn open_tls(client: Client, mut opened: Opened, ledger: &mut Ledger, hando
     };
     let hello = start.client_hello();
     let alpn: Vec<&[u8]> = hello.alpn().into_iter().flatten().collect();
-    let wanted = if alpn.contains(&&b"h2"[..]) { Wanted::Http2 } else { Wanted::Http1 };
+    let wanted = if alpn.contains(&&b"h2"[..]) {
+        Wanted::Http2
+    } else {
+        Wanted::Http1
+    };
     let named = same_name(hello.server_name(), opened.authority.host());
     ledger.hello(hello.server_name(), None);
     if let Err(reason) = named {
@@ -156,10 +195,14 @@ async fn open_tls(client: Client, mut opened: Opened, ledger: &mut Ledger, hando
     let key = key(&opened.tenant, &opened.authority, Scheme::Https, wanted);
     let offer = offer(&mut opened, &key, handover).await;
     let minted = || handover.proxy.metrics.certificate_minted();
-    let config = handover.proxy.issuer.server_config(opened.authority.host(), offer, minted).map_err(|error| {
-        tracing::error!(%error, "no certificate could be made");
-        DenyReason::UpstreamTlsFailed
-    })?;
+    let config = handover
+        .proxy
+        .issuer
+        .server_config(opened.authority.host(), offer, minted)
+        .map_err(|error| {
+            tracing::error!(%error, "no certificate could be made");
+            DenyReason::UpstreamTlsFailed
+        })?;
     let stream = match tokio::time::timeout(limit, start.into_stream(config)).await {
         Err(_elapsed) => return Err(DenyReason::LimitClientHelloTimeout),
         Ok(Err(error)) => return Err(hello_failure(&error)),
@@ -188,7 +231,11 @@ async fn offer(opened: &mut Opened, key: &Arc<Key>, handover: &Handover) -> Offe
     }
     match generation.pool.take(key) {
         Some(upstream) => {
-            let offer = if key.wanted == Wanted::Http2 && upstream.speaks_http2() { Offer::Http2 } else { Offer::Http1 };
+            let offer = if key.wanted == Wanted::Http2 && upstream.speaks_http2() {
+                Offer::Http2
+            } else {
+                Offer::Http1
+            };
             generation.pool.put(upstream);
             offer
         }
@@ -209,13 +256,17 @@ fn agreed(stream: &TlsStream<Client>) -> Tls<'static> {
     Tls {
         sni: session.server_name().map(|name| Cow::Owned(name.to_owned())),
         version: session.protocol_version().map(version_name),
-        alpn: session.alpn_protocol().map(|alpn| Cow::Owned(String::from_utf8_lossy(alpn).into_owned())),
+        alpn: session
+            .alpn_protocol()
+            .map(|alpn| Cow::Owned(String::from_utf8_lossy(alpn).into_owned())),
     }
 }
 
 fn hello_failure(error: &io::Error) -> DenyReason {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => DenyReason::ClientClosed,
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            DenyReason::ClientClosed
+        }
         _ => DenyReason::TlsNotTls,
     }
 }

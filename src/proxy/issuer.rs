@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-    SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -107,7 +107,9 @@ pub struct Issuer {
 
 impl std::fmt::Debug for Issuer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Issuer").field("cached", &self.cache.len()).finish_non_exhaustive()
+        f.debug_struct("Issuer")
+            .field("cached", &self.cache.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,7 +136,9 @@ impl Issuer {
         let chain = CertificateDer::pem_slice_iter(certificate_pem.as_bytes())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| unusable(&files.certificate, &error))?;
-        let issuing = chain.first().ok_or_else(|| unusable(&files.certificate, &"it holds no certificate"))?;
+        let issuing = chain
+            .first()
+            .ok_or_else(|| unusable(&files.certificate, &"it holds no certificate"))?;
         prove_pair(issuing, &key).map_err(|what| unusable(&files.key, &what))?;
         let ca = rcgen::Issuer::from_ca_cert_der(issuing, key).map_err(|error| unusable(&files.certificate, &error))?;
         let without_root = chain.len().saturating_sub(1);
@@ -160,7 +164,12 @@ impl Issuer {
     }
 
     /// The TLS configuration that shows a leaf for `host`. `minted` is called when a leaf had to be made.
-    pub(crate) fn server_config(&self, host: &Host, offer: Offer, minted: impl FnOnce()) -> Result<Arc<ServerConfig>, IssuerError> {
+    pub(crate) fn server_config(
+        &self,
+        host: &Host,
+        offer: Offer,
+        minted: impl FnOnce(),
+    ) -> Result<Arc<ServerConfig>, IssuerError> {
         let key = (host.clone(), offer);
         if let Some((made, config)) = self.cache.get(&key)
             && made.elapsed() < LEAF_REUSED
@@ -222,7 +231,9 @@ pub fn create(files: &CaFiles) -> Result<(), IssuerError> {
     params.serial_number = Some(random_serial()?);
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::OrganizationName, "Egret");
-    params.distinguished_name.push(DnType::CommonName, format!("Egret CA {}", now.date()));
+    params
+        .distinguished_name
+        .push(DnType::CommonName, format!("Egret CA {}", now.date()));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let certificate = params.self_signed(&key)?;

@@ -18,7 +18,9 @@ use super::relay::Moved;
 use super::reply::Refusal;
 use super::surface::Found;
 use super::upstream::Upstream;
-use crate::audit::{Client, Event, ExchangeId, Form, HttpVersion, Record, Redaction, Slot, Tls, Treatment, Verdict, Written};
+use crate::audit::{
+    Client, Event, ExchangeId, Form, HttpVersion, Record, Redaction, Slot, Tls, Treatment, Verdict, Written,
+};
 use crate::metrics::{Metrics, WorkloadMetrics};
 use crate::policy::{self, Authority, DenyReason, Permit, Rule, Scheme, Target};
 
@@ -143,7 +145,11 @@ impl Ledger {
         let open = self.open.as_ref()?;
         Some(crate::audit::recent::Refusal {
             time: open.time,
-            workload: open.tenant.as_ref().map(|tenant| Arc::clone(&tenant.workload.name)).unwrap_or_default(),
+            workload: open
+                .tenant
+                .as_ref()
+                .map(|tenant| Arc::clone(&tenant.workload.name))
+                .unwrap_or_default(),
             host: open.host.clone().unwrap_or_default(),
             reason: refusal.reason().code(),
             hint,
@@ -257,8 +263,12 @@ impl Ledger {
 impl Drop for Ledger {
     fn drop(&mut self) {
         if let Some(open) = self.open.take() {
-            let reason = if std::thread::panicking() { DenyReason::InternalPanic } else { DenyReason::ClientClosed };
-            drop(open.finish(&Outcome::Failed(reason), self.moved));
+            let outcome = if std::thread::panicking() {
+                Outcome::Refused(DenyReason::InternalPanic.into())
+            } else {
+                Outcome::Failed(DenyReason::ClientClosed)
+            };
+            drop(open.finish(&outcome, self.moved));
         }
     }
 }
@@ -277,7 +287,9 @@ impl Open {
 
     /// Closes the account of the body: nothing more leaves.
     fn settle(&mut self, moved: Moved) -> Moved {
-        let Some(outgoing) = self.outgoing.take() else { return moved };
+        let Some(outgoing) = self.outgoing.take() else {
+            return moved;
+        };
         let account = outgoing.close();
         self.found.extend(account.found);
         // A WebSocket's bytes are counted where they pass.
@@ -292,7 +304,9 @@ impl Open {
         match outcome {
             Outcome::Complete => (Verdict::Allow, self.observed),
             Outcome::Failed(reason) => (Verdict::Allow, Some(*reason)),
-            Outcome::Refused(refusal) if self.permitted && blames_upstream(refusal.reason()) => (Verdict::Allow, Some(refusal.reason())),
+            Outcome::Refused(refusal) if self.permitted && blames_upstream(refusal.reason()) => {
+                (Verdict::Allow, Some(refusal.reason()))
+            }
             Outcome::Refused(refusal) => (Verdict::Deny, Some(refusal.reason())),
         }
     }
@@ -316,9 +330,19 @@ impl Open {
         }
     }
 
-    fn record(&self, outcome: &Outcome, verdict: Verdict, reason: Option<DenyReason>, took: Duration, moved: Moved) -> Record<'_> {
+    fn record(
+        &self,
+        outcome: &Outcome,
+        verdict: Verdict,
+        reason: Option<DenyReason>,
+        took: Duration,
+        moved: Moved,
+    ) -> Record<'_> {
         let (status, denied_by) = match outcome {
-            Outcome::Refused(refusal) => (Some(refusal.reason().status()), refusal.deciding_rule().map(|rule| Cow::Owned(rule.to_owned()))),
+            Outcome::Refused(refusal) => (
+                Some(refusal.reason().status()),
+                refusal.deciding_rule().map(|rule| Cow::Owned(rule.to_owned())),
+            ),
             Outcome::Complete | Outcome::Failed(_) => (self.status.map(|status| status.as_u16()), None),
         };
         let (path, query) = match self.url.as_deref().map(|url| url.split_once('?').ok_or(url)) {
@@ -345,7 +369,10 @@ impl Open {
             verdict: Some(verdict),
             reason: reason.map(DenyReason::code),
             rule: denied_by.or_else(|| self.rule.as_ref().map(|rule| Cow::Borrowed(rule.name()))),
-            mode: self.tenant.as_ref().map(|tenant| tenant.workload.policy.mode().as_str()),
+            mode: self
+                .tenant
+                .as_ref()
+                .map(|tenant| tenant.workload.policy.mode().as_str()),
             treatment: self.treatment,
             address: self.address,
             tls: self.tls.clone(),
@@ -371,7 +398,10 @@ fn redaction(found: &Found) -> Redaction<'_> {
         place: found.surface.as_str(),
         field: found.field.as_ref().map(|field| Cow::Borrowed(field.as_str())),
         count: found.finding.count,
-        fingerprint: found.finding.fingerprint.map(|fingerprint| Cow::Owned(fingerprint.to_string())),
+        fingerprint: found
+            .finding
+            .fingerprint
+            .map(|fingerprint| Cow::Owned(fingerprint.to_string())),
     }
 }
 

@@ -59,7 +59,10 @@ pub(crate) async fn accept(proxy: Arc<Proxy>, listener: TcpListener) {
 }
 
 fn is_clients_fault(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
 }
 
 /// Gives a client its place, or the reason why there is none.
@@ -104,7 +107,11 @@ async fn welcome(handover: Handover, stream: TcpStream) {
         return;
     }
     let differs = |bytes: &[u8]| !H2_PREFACE.starts_with(bytes);
-    if !differs(stream.peeked()) && tokio::time::timeout(head, stream.peek(H2_PREFACE.len(), differs)).await.is_err() {
+    if !differs(stream.peeked())
+        && tokio::time::timeout(head, stream.peek(H2_PREFACE.len(), differs))
+            .await
+            .is_err()
+    {
         return;
     }
     if stream.peeked().starts_with(H2_PREFACE) {
@@ -180,7 +187,9 @@ where
         Ok(slot) => {
             let mut ledger = Ledger::new(slot, connection, connection.form(&http::Method::GET));
             connection.identify_by_address(&mut ledger);
-            connection.refuse(ledger, Refusal::new(fault.reason).detail(fault.detail)).await
+            connection
+                .refuse(ledger, Refusal::new(fault.reason).detail(fault.detail))
+                .await
         }
         Err(reason) => (Refusal::from(reason), String::new()),
     };

@@ -70,8 +70,8 @@ use crate::audit::recent::Recent;
 use crate::audit::{ExchangeId, Form, Slot, Tls, Trail};
 use crate::config::Config;
 use crate::identity::Identified;
-use crate::policy::DenyReason;
 use crate::metrics::{ConnectionGuard, ConnectionKind, Metrics, WorkloadMetrics};
+use crate::policy::DenyReason;
 
 /// The proxy: what all its connections share.
 #[derive(Debug)]
@@ -94,7 +94,14 @@ pub struct Proxy {
 
 impl Proxy {
     /// Puts a configuration to work. Must be called within the runtime.
-    pub fn new(config: Config, issuer: Issuer, trail: Trail, metrics: Metrics, recent: Recent, listeners: Vec<SocketAddr>) -> Result<Arc<Self>, GenerationError> {
+    pub fn new(
+        config: Config,
+        issuer: Issuer,
+        trail: Trail,
+        metrics: Metrics,
+        recent: Recent,
+        listeners: Vec<SocketAddr>,
+    ) -> Result<Arc<Self>, GenerationError> {
         metrics.client_connections_limit(config.limits.connections);
         let mut identity = [0; 16];
         // Only a name, not a secret: a process without random numbers still has its counter.
@@ -117,7 +124,8 @@ impl Proxy {
     /// Takes another configuration; exchanges under way keep theirs, new ones get this one.
     pub fn reload(&self, config: Config) -> Result<(), GenerationError> {
         let connections = config.limits.connections;
-        self.generation.store(Generation::new(config, &self.metrics, &self.listeners)?);
+        self.generation
+            .store(Generation::new(config, &self.metrics, &self.listeners)?);
         self.metrics.client_connections_limit(connections);
         Ok(())
     }
@@ -278,7 +286,10 @@ impl Connection {
     /// and the exchange's name.
     async fn refuse(&self, ledger: Ledger, refusal: Refusal) -> (Refusal, String) {
         let id = ledger.id();
-        let hint = refusal.hint_text().map(|hint| self.proxy.generation().redacted(hint)).unwrap_or_default();
+        let hint = refusal
+            .hint_text()
+            .map(|hint| self.proxy.generation().redacted(hint))
+            .unwrap_or_default();
         if let Some(shown) = ledger.refusal(&refusal, hint) {
             self.proxy.recent.push(shown);
         }

@@ -33,7 +33,11 @@ impl State {
     /// Bytes came; an error when they are too many.
     pub(super) fn receive(&mut self, bytes: usize) -> Result<(), DenyReason> {
         self.received += u64::try_from(bytes).unwrap_or(u64::MAX);
-        if self.received > self.limit { Err(DenyReason::LimitBodySize) } else { Ok(()) }
+        if self.received > self.limit {
+            Err(DenyReason::LimitBodySize)
+        } else {
+            Ok(())
+        }
     }
 
     /// Bytes are about to leave.

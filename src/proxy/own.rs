@@ -9,7 +9,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(crate) fn addresses() -> Vec<IpAddr> {
     let ipv4 = fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
     let ipv6 = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
-    local_ipv4(&ipv4).map(IpAddr::V4).chain(local_ipv6(&ipv6).map(IpAddr::V6)).collect()
+    local_ipv4(&ipv4)
+        .map(IpAddr::V4)
+        .chain(local_ipv6(&ipv6).map(IpAddr::V6))
+        .collect()
 }
 
 /// A leaf of the routing trie is a line with the address, and below it `/32 host LOCAL`.
@@ -20,7 +23,11 @@ fn local_ipv4(trie: &str) -> impl Iterator<Item = Ipv4Addr> {
             leaf = address.parse().ok();
             return None;
         }
-        if line.contains("/32 host LOCAL") { leaf.take() } else { None }
+        if line.contains("/32 host LOCAL") {
+            leaf.take()
+        } else {
+            None
+        }
     })
 }
 
@@ -28,7 +35,10 @@ fn local_ipv4(trie: &str) -> impl Iterator<Item = Ipv4Addr> {
 fn local_ipv6(table: &str) -> impl Iterator<Item = Ipv6Addr> {
     table.lines().filter_map(|line| {
         let digits = line.split_whitespace().next()?;
-        (digits.len() == 32).then(|| u128::from_str_radix(digits, 16).ok()).flatten().map(Ipv6Addr::from_bits)
+        (digits.len() == 32)
+            .then(|| u128::from_str_radix(digits, 16).ok())
+            .flatten()
+            .map(Ipv6Addr::from_bits)
     })
 }
 
@@ -38,7 +48,11 @@ mod tests {
 
     #[test]
     fn this_machine_has_loopback_addresses() {
-        assert!(addresses().contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)), "{:?}", addresses());
+        assert!(
+            addresses().contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            "{:?}",
+            addresses()
+        );
     }
 
     #[test]
@@ -46,6 +60,9 @@ mod tests {
         let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.1.2.0\n        /24 link UNICAST\n     |-- 10.1.2.3\n        /32 host LOCAL\n     |-- 10.1.2.255\n        /32 link BROADCAST\n";
         assert_eq!(local_ipv4(trie).collect::<Vec<_>>(), [Ipv4Addr::new(10, 1, 2, 3)]);
         let table = "20010db8000000000000000000000001 02 40 00 80 eth0\n";
-        assert_eq!(local_ipv6(table).collect::<Vec<_>>(), ["2001:db8::1".parse::<Ipv6Addr>().unwrap()]);
+        assert_eq!(
+            local_ipv6(table).collect::<Vec<_>>(),
+            ["2001:db8::1".parse::<Ipv6Addr>().unwrap()]
+        );
     }
 }

@@ -67,7 +67,9 @@ impl Pool {
         let waiting = idle.by_key.get_mut(key)?;
         let mut dropped = 0;
         let taken = loop {
-            let Some((since, upstream)) = waiting.pop() else { break None };
+            let Some((since, upstream)) = waiting.pop() else {
+                break None;
+            };
             if upstream.is_closed() || since.elapsed() > self.limits.idle {
                 dropped += 1;
                 continue;
@@ -86,7 +88,9 @@ impl Pool {
     /// Whether a connection waits for `key`, so that none needs to be opened ahead.
     pub(crate) fn has(&self, key: &Key) -> bool {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.by_key.get(key).is_some_and(|waiting| waiting.iter().any(|(_, upstream)| !upstream.is_closed()))
+        idle.by_key
+            .get(key)
+            .is_some_and(|waiting| waiting.iter().any(|(_, upstream)| !upstream.is_closed()))
     }
 
     /// Keeps a connection for the next request; beyond the limits it is closed.

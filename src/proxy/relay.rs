@@ -87,7 +87,13 @@ enum Flow {
 }
 
 impl Direction {
-    fn poll<R, W>(&mut self, cx: &mut Context<'_>, reader: &mut R, writer: &mut W, moved: &mut u64) -> Poll<io::Result<()>>
+    fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        writer: &mut W,
+        moved: &mut u64,
+    ) -> Poll<io::Result<()>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
@@ -108,7 +114,12 @@ impl Direction {
     }
 
     /// Writes what an earlier turn left over.
-    fn poll_pending<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, writer: &mut W, moved: &mut u64) -> Poll<io::Result<()>> {
+    fn poll_pending<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: &mut W,
+        moved: &mut u64,
+    ) -> Poll<io::Result<()>> {
         while let Some(rest) = self.pending.get(self.written..).filter(|rest| !rest.is_empty()) {
             let count = ready!(Pin::new(&mut *writer).poll_write(cx, rest))?;
             if count == 0 {
@@ -123,7 +134,13 @@ impl Direction {
     }
 
     /// Reads once into the thread's buffer and writes what it can from there.
-    fn poll_move<R, W>(&mut self, cx: &mut Context<'_>, reader: &mut R, writer: &mut W, moved: &mut u64) -> Poll<io::Result<()>>
+    fn poll_move<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        writer: &mut W,
+        moved: &mut u64,
+    ) -> Poll<io::Result<()>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
@@ -204,6 +221,9 @@ mod tests {
         let (_client, mut near) = duplex(64);
         let (mut far, _origin) = duplex(64);
         let mut moved = Moved::default();
-        assert_eq!(relay(&mut near, &mut far, Duration::from_secs(60), &mut moved).await, End::Silent);
+        assert_eq!(
+            relay(&mut near, &mut far, Duration::from_secs(60), &mut moved).await,
+            End::Silent
+        );
     }
 }

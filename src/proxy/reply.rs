@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHENTICATE, RETRY_AFTER};
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, PROXY_AUTHENTICATE, RETRY_AFTER,
+};
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 use serde_json::json;
@@ -107,7 +109,10 @@ impl Refusal {
         fields.insert(PROXY_STATUS, self.proxy_status());
         match self.status() {
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                fields.insert(PROXY_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="egret", charset="UTF-8""#));
+                fields.insert(
+                    PROXY_AUTHENTICATE,
+                    HeaderValue::from_static(r#"Basic realm="egret", charset="UTF-8""#),
+                );
                 fields.append(PROXY_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="egret""#));
             }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
@@ -124,11 +129,17 @@ impl Refusal {
     /// The reply to a refused CONNECT: clients hide its body, so that the reason phrase says the code, and nothing may follow it.
     pub(crate) fn connect_response(&self, exchange: &str) -> Response<Bytes> {
         let mut response = self.response(exchange);
-        let phrase = format!("{} {}", self.status().canonical_reason().unwrap_or("Refused"), self.reason.code());
+        let phrase = format!(
+            "{} {}",
+            self.status().canonical_reason().unwrap_or("Refused"),
+            self.reason.code()
+        );
         if let Ok(phrase) = ReasonPhrase::try_from(phrase) {
             response.extensions_mut().insert(phrase);
         }
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
         response
     }
 
@@ -136,20 +147,31 @@ impl Refusal {
     pub(crate) fn http1_bytes(&self, exchange: &str) -> Vec<u8> {
         let response = self.response(exchange);
         let status = self.status();
-        let mut out = format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("Refused")).into_bytes();
+        let mut out = format!(
+            "HTTP/1.1 {} {}\r\n",
+            status.as_str(),
+            status.canonical_reason().unwrap_or("Refused")
+        )
+        .into_bytes();
         for (name, value) in response.headers() {
             out.extend_from_slice(name.as_str().as_bytes());
             out.extend_from_slice(b": ");
             out.extend_from_slice(value.as_bytes());
             out.extend_from_slice(b"\r\n");
         }
-        out.extend_from_slice(format!("content-length: {}\r\nconnection: close\r\n\r\n", response.body().len()).as_bytes());
+        out.extend_from_slice(
+            format!("content-length: {}\r\nconnection: close\r\n\r\n", response.body().len()).as_bytes(),
+        );
         out.extend_from_slice(response.body());
         out
     }
 
     fn proxy_status(&self) -> HeaderValue {
-        let text = format!("egret; error={}; details=\"{}\"", self.reason.proxy_error(), self.reason.code());
+        let text = format!(
+            "egret; error={}; details=\"{}\"",
+            self.reason.proxy_error(),
+            self.reason.code()
+        );
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("egret; error=http_request_denied"))
     }
 }
@@ -171,18 +193,35 @@ mod tests {
             let problem: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
             assert_eq!(problem["reason"], reason.code());
             assert_eq!(problem["status"], response.status().as_u16());
-            assert!(!problem["detail"].as_str().unwrap().is_empty(), "{reason:?} says nothing");
+            assert!(
+                !problem["detail"].as_str().unwrap().is_empty(),
+                "{reason:?} says nothing"
+            );
             assert_eq!(response.headers()[X_EGRET_REASON], reason.code());
-            assert!(response.headers()[PROXY_STATUS].to_str().unwrap().starts_with("egret; error="));
-            assert_eq!(response.status() == 407, response.headers().contains_key(PROXY_AUTHENTICATE));
-            assert_eq!(matches!(response.status().as_u16(), 429 | 503), response.headers().contains_key(RETRY_AFTER));
+            assert!(
+                response.headers()[PROXY_STATUS]
+                    .to_str()
+                    .unwrap()
+                    .starts_with("egret; error=")
+            );
+            assert_eq!(
+                response.status() == 407,
+                response.headers().contains_key(PROXY_AUTHENTICATE)
+            );
+            assert_eq!(
+                matches!(response.status().as_u16(), 429 | 503),
+                response.headers().contains_key(RETRY_AFTER)
+            );
         }
     }
 
     #[test]
     fn a_refused_connect_says_its_code_in_the_reason_phrase() {
         let response = Refusal::new(DenyReason::HostNotListed).connect_response("x-1");
-        assert_eq!(response.extensions().get::<ReasonPhrase>().unwrap().as_bytes(), b"Forbidden host.not_listed");
+        assert_eq!(
+            response.extensions().get::<ReasonPhrase>().unwrap().as_bytes(),
+            b"Forbidden host.not_listed"
+        );
         assert_eq!(response.headers()[CONNECTION], "close");
     }
 }

@@ -42,7 +42,11 @@ impl Resolver {
         let mut builder = if settings.servers.is_empty() {
             TokioResolver::builder_tokio()?
         } else {
-            let config = ResolverConfig::from_parts(None, Vec::new(), settings.servers.iter().copied().map(name_server).collect());
+            let config = ResolverConfig::from_parts(
+                None,
+                Vec::new(),
+                settings.servers.iter().copied().map(name_server).collect(),
+            );
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         };
         tune(builder.options_mut(), settings);

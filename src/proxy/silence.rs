@@ -36,7 +36,9 @@ impl Silence {
     pub(crate) fn poll_exceeded(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let due = since + self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         while timer.as_mut().poll(cx).is_ready() {
             if Instant::now() >= due {
                 return Poll::Ready(());
@@ -62,6 +64,9 @@ mod tests {
             silence.broken();
         }
         poll_fn(|cx| silence.poll_exceeded(cx)).await;
-        assert!(start.elapsed() >= Duration::from_secs(55), "45 s of broken silence, then 10 s unbroken");
+        assert!(
+            start.elapsed() >= Duration::from_secs(55),
+            "45 s of broken silence, then 10 s unbroken"
+        );
     }
 }

@@ -31,7 +31,13 @@ const MAX_RATIO: u64 = 200;
 const RATIO_FLOOR: u64 = 1 << 20;
 
 /// What is written percent-encoded when a part of a URL is encoded anew: all but what never needs it, and the separators of a path or pair.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/').remove(b'=');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/')
+    .remove(b'=');
 
 /// Fields by which a body is covered by a digest or signature: it can't be changed without being noticed (or refused) by the origin.
 const COVERING: [&str; 9] = [
@@ -96,15 +102,25 @@ pub(crate) fn record_url(generation: &Generation, ledger: &mut Ledger, text: &st
 }
 
 /// Redacts path and query; a credential that its service takes in URLs stays there.
-pub(crate) fn scrub_url(generation: &Generation, ledger: &mut Ledger, permit: &Permit, outbound: &mut Outbound) -> Result<(), Refusal> {
+pub(crate) fn scrub_url(
+    generation: &Generation,
+    ledger: &mut Ledger,
+    permit: &Permit,
+    outbound: &mut Outbound,
+) -> Result<(), Refusal> {
     let redaction = &generation.redaction;
-    let Some(action) = Action::of(redaction.surfaces.url) else { return Ok(()) };
+    let Some(action) = Action::of(redaction.surfaces.url) else {
+        return Ok(());
+    };
     let at_home = |rule: &Rule, place: UrlPlace<'_>| {
         let has_slot = match place {
             UrlPlace::Path => rule.audience_path(),
             UrlPlace::Query(key) => rule.audience_queries().iter().any(|own| own.eq_ignore_ascii_case(key)),
         };
-        has_slot && redaction.audiences.admits(rule, permit.rule().map(|rule| &**rule), permit.host())
+        has_slot
+            && redaction
+                .audiences
+                .admits(rule, permit.rule().map(|rule| &**rule), permit.host())
     };
     let Some((clean, findings)) = redact_url(&redaction.redactor, outbound.path.as_str(), &at_home) else {
         return Ok(());
@@ -113,7 +129,9 @@ pub(crate) fn scrub_url(generation: &Generation, ledger: &mut Ledger, permit: &P
     match action {
         Action::Note => {}
         Action::Refuse(reason) => return Err(reason.into()),
-        Action::Rewrite => outbound.path = PathAndQuery::try_from(clean).map_err(|_| Refusal::from(DenyReason::SecretUnrewritable))?,
+        Action::Rewrite => {
+            outbound.path = PathAndQuery::try_from(clean).map_err(|_| Refusal::from(DenyReason::SecretUnrewritable))?
+        }
     }
     Ok(())
 }
@@ -126,24 +144,40 @@ enum UrlPlace<'a> {
 }
 
 /// Redacts path and query as they stand and as they read after percent-decoding; none when there is nothing to redact.
-fn redact_url(redactor: &Redactor, text: &str, at_home: &dyn Fn(&Rule, UrlPlace<'_>) -> bool) -> Option<(String, Vec<Finding>)> {
+fn redact_url(
+    redactor: &Redactor,
+    text: &str,
+    at_home: &dyn Fn(&Rule, UrlPlace<'_>) -> bool,
+) -> Option<(String, Vec<Finding>)> {
     let suspect = text.contains('%') || redactor.value(text.as_bytes(), &|_| false).is_some();
     if !suspect {
         return None;
     }
     let mut findings = Vec::new();
-    let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)));
+    let (path, query) = text
+        .split_once('?')
+        .map_or((text, None), |(path, query)| (path, Some(query)));
     let mut clean = redact_part(redactor, path, &|rule| at_home(rule, UrlPlace::Path), &mut findings).into_owned();
     for (place, pair) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
         let key = pair.split_once('=').map_or(pair, |(key, _)| key);
         clean.push(if place == 0 { '?' } else { '&' });
-        clean.push_str(&redact_part(redactor, pair, &|rule| at_home(rule, UrlPlace::Query(key)), &mut findings));
+        clean.push_str(&redact_part(
+            redactor,
+            pair,
+            &|rule| at_home(rule, UrlPlace::Query(key)),
+            &mut findings,
+        ));
     }
     (!findings.is_empty()).then_some((clean, findings))
 }
 
 /// Redacts one part as it stands; failing a finding, as it reads decoded, and then encodes it anew.
-fn redact_part<'a>(redactor: &Redactor, part: &'a str, at_home: &dyn Fn(&Rule) -> bool, findings: &mut Vec<Finding>) -> Cow<'a, str> {
+fn redact_part<'a>(
+    redactor: &Redactor,
+    part: &'a str,
+    at_home: &dyn Fn(&Rule) -> bool,
+    findings: &mut Vec<Finding>,
+) -> Cow<'a, str> {
     if let Some((clean, found)) = redactor.value(part.as_bytes(), at_home) {
         findings.extend(found);
         return Cow::Owned(String::from_utf8_lossy(&clean).into_owned());
@@ -161,7 +195,11 @@ fn redact_part<'a>(redactor: &Redactor, part: &'a str, at_home: &dyn Fn(&Rule) -
 /// Refuses a secret in a host name, before it is looked up: a look-up would tell it to whoever answers for the domain.
 pub(crate) fn check_host(generation: &Generation, ledger: &mut Ledger, host: &Host) -> Result<(), Refusal> {
     let Some(name) = host.name() else { return Ok(()) };
-    let Some((redacted, findings)) = generation.redaction.redactor.value(name.as_str().as_bytes(), &|_| false) else {
+    let Some((redacted, findings)) = generation
+        .redaction
+        .redactor
+        .value(name.as_str().as_bytes(), &|_| false)
+    else {
         return Ok(());
     };
     ledger.host(String::from_utf8_lossy(&redacted).into_owned());
@@ -181,18 +219,37 @@ fn in_url(findings: Vec<Finding>) -> impl Iterator<Item = Found> {
 }
 
 /// Redacts header values; a credential in its own slot at its own host stays.
-pub(crate) fn scrub_headers(generation: &Generation, ledger: &mut Ledger, permit: &Permit, outbound: &mut Outbound) -> Result<(), Refusal> {
-    let Some(action) = Action::of(generation.redaction.surfaces.header) else { return Ok(()) };
+pub(crate) fn scrub_headers(
+    generation: &Generation,
+    ledger: &mut Ledger,
+    permit: &Permit,
+    outbound: &mut Outbound,
+) -> Result<(), Refusal> {
+    let Some(action) = Action::of(generation.redaction.surfaces.header) else {
+        return Ok(());
+    };
     let redaction = &generation.redaction;
     let mut found = Vec::new();
     let mut strayed = false;
     for (name, value) in &mut outbound.headers {
-        let has_slot = |rule: &Rule| rule.audience_headers().iter().any(|own| own.eq_ignore_ascii_case(name.as_str()));
-        let at_home = |rule: &Rule| has_slot(rule) && redaction.audiences.admits(rule, permit.rule().map(|rule| &**rule), permit.host());
+        let has_slot = |rule: &Rule| {
+            rule.audience_headers()
+                .iter()
+                .any(|own| own.eq_ignore_ascii_case(name.as_str()))
+        };
+        let at_home = |rule: &Rule| {
+            has_slot(rule)
+                && redaction
+                    .audiences
+                    .admits(rule, permit.rule().map(|rule| &**rule), permit.host())
+        };
         let Some((clean, findings)) = generation.redaction.redactor.value(value.as_bytes(), &at_home) else {
             continue;
         };
-        strayed |= findings.iter().filter_map(|finding| redaction.redactor.rules().named(&finding.rule)).any(has_slot);
+        strayed |= findings
+            .iter()
+            .filter_map(|finding| redaction.redactor.rules().named(&finding.rule))
+            .any(has_slot);
         found.extend(findings.into_iter().map(|finding| Found {
             finding,
             surface: Surface::Header,
@@ -223,22 +280,39 @@ pub(crate) fn body_scrub(generation: &Generation, outbound: &mut Outbound) -> Re
     let coding = Coding::of(&outbound.headers)?;
     let may_grow = action == Action::Rewrite && !generation.redaction.keeps_length;
     outbound.reframed = may_grow || coding == Coding::Gzip && action == Action::Rewrite;
-    Ok(Some(Scrub::new(&generation.redaction.redactor, action, coding, Surface::Body)))
+    Ok(Some(Scrub::new(
+        &generation.redaction.redactor,
+        action,
+        coding,
+        Surface::Body,
+    )))
 }
 
 /// The redactor for what a client sends over a WebSocket.
 pub(crate) fn websocket_scrub(generation: &Generation) -> Option<Scrub> {
     let action = Action::of(generation.redaction.surfaces.websocket)?;
-    Some(Scrub::new(&generation.redaction.redactor, action, Coding::Identity, Surface::WebSocket))
+    Some(Scrub::new(
+        &generation.redaction.redactor,
+        action,
+        Coding::Identity,
+        Surface::WebSocket,
+    ))
 }
 
 /// Whether bytes of the body may be changed.
 fn rewritable(headers: &HeaderMap) -> bool {
-    let covered = COVERING.iter().any(|name| headers.get(*name).is_some_and(|value| value != "UNSIGNED-PAYLOAD"));
+    let covered = COVERING
+        .iter()
+        .any(|name| headers.get(*name).is_some_and(|value| value != "UNSIGNED-PAYLOAD"));
     let checksummed = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| CHECKSUMMED.iter().any(|prefix| kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))));
+        .is_some_and(|kind| {
+            CHECKSUMMED.iter().any(|prefix| {
+                kind.get(..prefix.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            })
+        });
     !covered && !checksummed
 }
 
@@ -255,7 +329,9 @@ impl Coding {
         match (codings.next().map(HeaderValue::as_bytes), codings.next()) {
             (None, _) => Ok(Self::Identity),
             (Some(coding), None) if coding.eq_ignore_ascii_case(b"identity") => Ok(Self::Identity),
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") => Ok(Self::Gzip),
+            (Some(coding), None) if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") => {
+                Ok(Self::Gzip)
+            }
             _ => Err(DenyReason::RequestEncoding.into()),
         }
     }
@@ -447,8 +523,15 @@ impl Gzip {
         Bytes::from(std::mem::take(self.inflater.get_mut()))
     }
 
-    fn deflate(&mut self, pieces: impl Iterator<Item = Bytes>, last: bool, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
-        let Some(deflater) = &mut self.deflater else { return Ok(()) };
+    fn deflate(
+        &mut self,
+        pieces: impl Iterator<Item = Bytes>,
+        last: bool,
+        out: &mut VecDeque<Bytes>,
+    ) -> Result<(), DenyReason> {
+        let Some(deflater) = &mut self.deflater else {
+            return Ok(());
+        };
         for piece in pieces {
             deflater.write_all(&piece).map_err(bad_gzip)?;
         }

@@ -25,7 +25,13 @@ pub(crate) fn spawn(client: OnUpgrade, dialled: Dialled, authority: Authority, m
     });
 }
 
-async fn run(client: OnUpgrade, dialled: Dialled, authority: &Authority, ledger: &mut Ledger, handover: &Handover) -> Outcome {
+async fn run(
+    client: OnUpgrade,
+    dialled: Dialled,
+    authority: &Authority,
+    ledger: &mut Ledger,
+    handover: &Handover,
+) -> Outcome {
     let Ok(mut client) = handed_over(client).await else {
         return Outcome::Failed(DenyReason::ClientClosed);
     };
@@ -48,7 +54,10 @@ async fn run(client: OnUpgrade, dialled: Dialled, authority: &Authority, ledger:
 }
 
 /// Reads until the hello is whole, or can't become one.
-async fn first_hello<T: AsyncRead + Unpin>(client: &mut Prefixed<T>, handover: &Handover) -> Result<ClientHello, DenyReason> {
+async fn first_hello<T: AsyncRead + Unpin>(
+    client: &mut Prefixed<T>,
+    handover: &Handover,
+) -> Result<ClientHello, DenyReason> {
     let limit = handover.generation.limits.client_hello_timeout;
     let mut parsed = Ok(None);
     let peeked = client.peek(MAX_CLIENT_HELLO, |bytes| {
@@ -81,7 +90,11 @@ pub(crate) fn same_name(server_name: Option<&str>, host: &Host) -> Result<(), De
         (None, Host::Name(_)) => false,
         (Some(name), host) => Host::parse(name).is_ok_and(|name| name == *host),
     };
-    if agrees { Ok(()) } else { Err(DenyReason::NameSniMismatch) }
+    if agrees {
+        Ok(())
+    } else {
+        Err(DenyReason::NameSniMismatch)
+    }
 }
 
 async fn refuse<T: AsyncWrite + Unpin>(client: &mut T, reason: DenyReason) -> Outcome {
@@ -97,4 +110,3 @@ pub(crate) async fn alert<T: AsyncWrite + Unpin>(client: &mut T) {
         let _ = client.shutdown().await.is_ok();
     }
 }
-

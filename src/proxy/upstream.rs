@@ -53,7 +53,9 @@ impl Verification {
             roots.add(root)?;
         }
         if roots.is_empty() {
-            tracing::warn!("no root certificates: origins over TLS can't be verified; install ca-certificates or set upstream.roots");
+            tracing::warn!(
+                "no root certificates: origins over TLS can't be verified; install ca-certificates or set upstream.roots"
+            );
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = |protocols: &[&[u8]]| -> Result<Arc<ClientConfig>, rustls::Error> {
@@ -114,7 +116,13 @@ pub(crate) enum SendFailure {
 
 impl Upstream {
     /// Speaks TLS, where the scheme asks for it, and HTTP over a dialled socket.
-    pub(crate) async fn establish(dialled: Dialled, key: Arc<Key>, verification: &Verification, limit: Duration, guard: ConnectionGuard) -> Result<Self, DenyReason> {
+    pub(crate) async fn establish(
+        dialled: Dialled,
+        key: Arc<Key>,
+        verification: &Verification,
+        limit: Duration,
+        guard: ConnectionGuard,
+    ) -> Result<Self, DenyReason> {
         let address = dialled.address();
         let (authority, host) = written(&key.target).ok_or(DenyReason::NameInvalid)?;
         let sender = match key.target.scheme() {
@@ -164,7 +172,11 @@ impl Upstream {
                 }
                 *request.version_mut() = Version::HTTP_2;
                 let mut uri = uri::Parts::default();
-                uri.scheme = Some(if self.key.target.scheme() == Scheme::Https { uri::Scheme::HTTPS } else { uri::Scheme::HTTP });
+                uri.scheme = Some(if self.key.target.scheme() == Scheme::Https {
+                    uri::Scheme::HTTPS
+                } else {
+                    uri::Scheme::HTTP
+                });
                 uri.authority = Some(self.authority.clone());
                 uri.path_and_query = Some(path_of(&request));
                 // All three parts are there, which is all that is asked for.
@@ -210,7 +222,11 @@ impl Upstream {
 }
 
 fn path_of(request: &Request<RequestBody>) -> PathAndQuery {
-    request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"))
+    request
+        .uri()
+        .path_and_query()
+        .cloned()
+        .unwrap_or_else(|| PathAndQuery::from_static("/"))
 }
 
 /// The target as it is written in Host and `:authority`: without the port that its scheme has anyway.
@@ -220,18 +236,28 @@ fn written(target: &Target) -> Option<(Authority, HeaderValue)> {
     } else {
         target.authority().to_string()
     };
-    Some((Authority::try_from(text.as_str()).ok()?, HeaderValue::try_from(text).ok()?))
+    Some((
+        Authority::try_from(text.as_str()).ok()?,
+        HeaderValue::try_from(text).ok()?,
+    ))
 }
 
 /// Speaks TLS to the origin. One that knows no HTTP/1.1 is dialled again, at the same vetted address, and offered HTTP/2 as well.
-async fn secure(dialled: Dialled, key: &Key, verification: &Verification, limit: Duration) -> Result<TlsStream<TcpStream>, DenyReason> {
+async fn secure(
+    dialled: Dialled,
+    key: &Key,
+    verification: &Verification,
+    limit: Duration,
+) -> Result<TlsStream<TcpStream>, DenyReason> {
     let host = key.target.host();
     let again = dialled.again(limit);
     match handshake(dialled.stream, host, verification.config(key.wanted)).await {
         Ok(stream) => Ok(stream),
         Err(error) if key.wanted == Wanted::Http1 && speaks_http2_only(&error) => {
             let dialled = again.await?;
-            handshake(dialled.stream, host, verification.config(Wanted::Http2)).await.map_err(|error| tls_failure(&error))
+            handshake(dialled.stream, host, verification.config(Wanted::Http2))
+                .await
+                .map_err(|error| tls_failure(&error))
         }
         Err(error) => Err(tls_failure(&error)),
     }
@@ -239,7 +265,12 @@ async fn secure(dialled: Dialled, key: &Key, verification: &Verification, limit:
 
 /// Whether the origin refused every protocol it was offered (RFC 7301 §3.2).
 fn speaks_http2_only(error: &io::Error) -> bool {
-    matches!(tls_error(error), Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)))
+    matches!(
+        tls_error(error),
+        Some(rustls::Error::AlertReceived(
+            rustls::AlertDescription::NoApplicationProtocol
+        ))
+    )
 }
 
 async fn handshake(stream: TcpStream, host: &Host, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
@@ -253,7 +284,9 @@ async fn handshake(stream: TcpStream, host: &Host, config: Arc<ClientConfig>) ->
 /// Tells a certificate that does not hold from a handshake that failed otherwise.
 fn tls_failure(error: &io::Error) -> DenyReason {
     match tls_error(error) {
-        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => DenyReason::UpstreamCertificateInvalid,
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
+            DenyReason::UpstreamCertificateInvalid
+        }
         _ => DenyReason::UpstreamTlsFailed,
     }
 }

@@ -13,7 +13,10 @@ use std::task::{Context, Poll, ready};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::header::{
+    CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
 use http::request::Parts;
 use http::{Method, Response, Version};
 use hyper::upgrade::OnUpgrade;
@@ -48,7 +51,10 @@ pub(crate) fn is_handshake(parts: &Parts) -> bool {
             .flat_map(|value| value.split(','))
             .any(|part| part.trim().eq_ignore_ascii_case(token))
     };
-    parts.method == Method::GET && parts.version == Version::HTTP_11 && has_token(UPGRADE, "websocket") && has_token(CONNECTION, "upgrade")
+    parts.method == Method::GET
+        && parts.version == Version::HTTP_11
+        && has_token(UPGRADE, "websocket")
+        && has_token(CONNECTION, "upgrade")
 }
 
 /// What the origin must answer to.
@@ -64,7 +70,9 @@ impl Handshake {
         let headers = &mut outbound.headers;
         let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
         let (Some(key), None) = (keys.next(), keys.next()) else {
-            return Err(Refusal::new(DenyReason::RequestMalformed).detail("a WebSocket handshake has one Sec-WebSocket-Key"));
+            return Err(
+                Refusal::new(DenyReason::RequestMalformed).detail("a WebSocket handshake has one Sec-WebSocket-Key")
+            );
         };
         let accept = accept_value(key.as_bytes());
         let protocols = headers
@@ -85,7 +93,10 @@ impl Handshake {
         let headers = response.headers();
         let only = |name: HeaderName| {
             let mut values = headers.get_all(name).iter();
-            values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
+            values
+                .next()
+                .filter(|_| values.next().is_none())
+                .and_then(|value| value.to_str().ok())
         };
         let upgraded = only(UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
         let accepted = only(SEC_WEBSOCKET_ACCEPT).is_some_and(|value| value == self.accept);
@@ -108,7 +119,13 @@ fn accept_value(key: &[u8]) -> String {
 }
 
 /// Joins both sides in a task of its own, once hyper has sent the 101.
-pub(crate) fn join(client: OnUpgrade, origin: OnUpgrade, outgoing: Arc<Outgoing>, mut ledger: Ledger, handover: Handover) {
+pub(crate) fn join(
+    client: OnUpgrade,
+    origin: OnUpgrade,
+    outgoing: Arc<Outgoing>,
+    mut ledger: Ledger,
+    handover: Handover,
+) {
     tokio::spawn(async move {
         let _active = handover.tunnel_guard();
         let (Ok(client), Ok(origin)) = tokio::join!(handed_over(client), origin) else {
@@ -152,7 +169,9 @@ impl<T> RedactedMessages<T> {
     /// Turns what was read into what may go on.
     fn transform(&mut self) -> io::Result<()> {
         let mut state = self.outgoing.lock();
-        let result = self.frames.transform(&mut self.input, &mut self.output, &mut state.scrub);
+        let result = self
+            .frames
+            .transform(&mut self.input, &mut self.output, &mut state.scrub);
         result.map_err(|reason| {
             state.refused = Some(reason);
             io::Error::new(io::ErrorKind::InvalidData, reason.code())
@@ -235,7 +254,12 @@ struct Header {
 
 impl Frames {
     /// Takes whole headers and any part of payloads off `input`, and writes what may go on to `output`.
-    fn transform(&mut self, input: &mut BytesMut, output: &mut BytesMut, scrub: &mut Option<Scrub>) -> Result<(), DenyReason> {
+    fn transform(
+        &mut self,
+        input: &mut BytesMut,
+        output: &mut BytesMut,
+        scrub: &mut Option<Scrub>,
+    ) -> Result<(), DenyReason> {
         loop {
             if let Some(payload) = self.payload {
                 if !self.data(payload, input, output, scrub)? {
@@ -243,7 +267,9 @@ impl Frames {
                 }
                 continue;
             }
-            let Some(header) = Header::parse(input)? else { return Ok(()) };
+            let Some(header) = Header::parse(input)? else {
+                return Ok(());
+            };
             if header.opcode >= 8 {
                 if !control(header, input, output, scrub)? {
                     return Ok(());
@@ -276,7 +302,13 @@ impl Frames {
     }
 
     /// Passes what is there of a payload; false when more must come.
-    fn data(&mut self, mut payload: Payload, input: &mut BytesMut, output: &mut BytesMut, scrub: &mut Option<Scrub>) -> Result<bool, DenyReason> {
+    fn data(
+        &mut self,
+        mut payload: Payload,
+        input: &mut BytesMut,
+        output: &mut BytesMut,
+        scrub: &mut Option<Scrub>,
+    ) -> Result<bool, DenyReason> {
         let count = usize::try_from(payload.left).map_or(input.len(), |left| left.min(input.len()));
         if count == 0 && payload.left > 0 {
             return Ok(false);
@@ -313,7 +345,12 @@ impl Frames {
 }
 
 /// Passes a control frame, which stands whole between the fragments of a message; false when more must come.
-fn control(header: Header, input: &mut BytesMut, output: &mut BytesMut, scrub: &mut Option<Scrub>) -> Result<bool, DenyReason> {
+fn control(
+    header: Header,
+    input: &mut BytesMut,
+    output: &mut BytesMut,
+    scrub: &mut Option<Scrub>,
+) -> Result<bool, DenyReason> {
     let length = usize::try_from(header.length).unwrap_or(usize::MAX);
     if !header.last || header.length > u64::from(MAX_CONTROL) {
         return Err(DenyReason::RequestMalformed);
@@ -338,14 +375,18 @@ fn control(header: Header, input: &mut BytesMut, output: &mut BytesMut, scrub: &
 impl Header {
     /// Reads a header that is whole. A client's frames are masked, and without extensions the reserved bits are clear.
     fn parse(bytes: &[u8]) -> Result<Option<Self>, DenyReason> {
-        let [first, second, rest @ ..] = bytes else { return Ok(None) };
+        let [first, second, rest @ ..] = bytes else {
+            return Ok(None);
+        };
         let opcode = first & 0x0f;
         if first & 0x70 != 0 || second & 0x80 == 0 || !matches!(opcode, 0..=2 | 8..=10) {
             return Err(DenyReason::RequestMalformed);
         }
         let (length, rest, extended) = match (second & 0x7f, rest) {
             (126, [a, b, rest @ ..]) => (u64::from(u16::from_be_bytes([*a, *b])), rest, 2),
-            (127, [a, b, c, d, e, f, g, h, rest @ ..]) => (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest, 8),
+            (127, [a, b, c, d, e, f, g, h, rest @ ..]) => {
+                (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest, 8)
+            }
             (126 | 127, _) => return Ok(None),
             (short, rest) => (u64::from(short), rest, 0),
         };

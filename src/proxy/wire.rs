@@ -129,13 +129,21 @@ impl Framing {
             }
             State::ChunkData(left) => {
                 let (passed, left) = take(bytes, left);
-                self.state = if left == 0 { State::ChunkEnd { cr: false } } else { State::ChunkData(left) };
+                self.state = if left == 0 {
+                    State::ChunkEnd { cr: false }
+                } else {
+                    State::ChunkData(left)
+                };
                 Ok(passed)
             }
             State::ChunkEnd { cr } => {
                 self.state = match (cr, bytes.first()) {
                     (false, Some(b'\r')) => State::ChunkEnd { cr: true },
-                    (true, Some(b'\n')) => State::ChunkSize { seen: 0, size: 0, cr: false },
+                    (true, Some(b'\n')) => State::ChunkSize {
+                        seen: 0,
+                        size: 0,
+                        cr: false,
+                    },
                     _ => return Err(malformed("a chunk is longer than its size says")),
                 };
                 Ok(1)
@@ -158,7 +166,11 @@ impl Framing {
         self.state = match follows {
             Follows::Head | Follows::Length(0) => State::Head,
             Follows::Length(length) => State::Length(length),
-            Follows::Chunks => State::ChunkSize { seen: 0, size: 0, cr: false },
+            Follows::Chunks => State::ChunkSize {
+                seen: 0,
+                size: 0,
+                cr: false,
+            },
             Follows::Raw => State::Raw,
         };
         Ok(skipped + length)
@@ -175,7 +187,10 @@ impl Framing {
         let section = bytes.get(..length).unwrap_or_default();
         for field in fields(section, self.limits.fields)? {
             let (name, _) = field?;
-            if [&b"content-length"[..], b"transfer-encoding", b"host"].iter().any(|fixed| name.eq_ignore_ascii_case(fixed)) {
+            if [&b"content-length"[..], b"transfer-encoding", b"host"]
+                .iter()
+                .any(|fixed| name.eq_ignore_ascii_case(fixed))
+            {
                 return Err(malformed("a trailer may not carry framing or Host"));
             }
         }
@@ -236,7 +251,10 @@ fn section_end(bytes: &[u8], limit: usize) -> Result<Option<usize>, Fault> {
 fn check_head(head: &[u8], limits: HeadLimits) -> Result<Follows, Fault> {
     let line_end = memchr::memchr(b'\r', head).ok_or(malformed("the request line has no end"))?;
     let line = RequestLine::parse(head.get(..line_end).unwrap_or_default())?;
-    let rest = head.get(line_end..).and_then(|rest| rest.strip_prefix(b"\r\n")).ok_or(malformed("lines end in CRLF"))?;
+    let rest = head
+        .get(line_end..)
+        .and_then(|rest| rest.strip_prefix(b"\r\n"))
+        .ok_or(malformed("lines end in CRLF"))?;
 
     let mut framing = Fields::default();
     for field in fields(rest, limits.fields)? {
@@ -255,19 +273,31 @@ impl<'a> RequestLine<'a> {
     /// `method SP request-target SP HTTP-version` (RFC 9112 §3), with exactly these spaces.
     fn parse(line: &'a [u8]) -> Result<Self, Fault> {
         let mut parts = line.split(|&byte| byte == b' ');
-        let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-            return Err(malformed("a request line is method, target and version with one space between"));
+        let (Some(method), Some(target), Some(version), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(malformed(
+                "a request line is method, target and version with one space between",
+            ));
         };
         if method.is_empty() || !method.iter().all(|&byte| is_token(byte)) {
             return Err(malformed("the method is not a token"));
         }
         if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
-            return Err(malformed("the request target holds a byte that must be percent-encoded"));
+            return Err(malformed(
+                "the request target holds a byte that must be percent-encoded",
+            ));
         }
         // The parser that hyper uses: what it would refuse is refused here, with a reply and a record.
-        let is_uri = if method == b"CONNECT" { Authority::try_from(target).is_ok() } else { Uri::try_from(target).is_ok() };
+        let is_uri = if method == b"CONNECT" {
+            Authority::try_from(target).is_ok()
+        } else {
+            Uri::try_from(target).is_ok()
+        };
         if !is_uri {
-            return Err(malformed("the request target is not a URI in a form that its method takes"));
+            return Err(malformed(
+                "the request target is not a URI in a form that its method takes",
+            ));
         }
         let http_1_1 = match version {
             b"HTTP/1.1" => true,
@@ -314,7 +344,10 @@ fn field(line: &[u8]) -> Field<'_> {
     if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
         return Err(malformed("a field name is not a token"));
     }
-    if !value.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f)) {
+    if !value
+        .iter()
+        .all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
+    {
         return Err(malformed("a field value holds a control byte"));
     }
     Ok((name, value.trim_ascii()))
@@ -370,10 +403,21 @@ impl<'a> Fields<'a> {
         }
         let has_body = self.chunked || self.length.is_some_and(|length| length > 0);
         if line.method == b"CONNECT" {
-            return if has_body { Err(malformed("CONNECT has no body")) } else { Ok(Follows::Raw) };
+            return if has_body {
+                Err(malformed("CONNECT has no body"))
+            } else {
+                Ok(Follows::Raw)
+            };
         }
-        if self.upgrade.is_some_and(|value| value.eq_ignore_ascii_case(b"websocket")) {
-            return if has_body { Err(malformed("a WebSocket handshake has no body")) } else { Ok(Follows::Raw) };
+        if self
+            .upgrade
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
+        {
+            return if has_body {
+                Err(malformed("a WebSocket handshake has no body"))
+            } else {
+                Ok(Follows::Raw)
+            };
         }
         Ok(match self.length {
             _ if self.chunked => Follows::Chunks,
@@ -389,13 +433,18 @@ fn content_length(value: &[u8]) -> Result<u64, Fault> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(BAD);
     }
-    std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).ok_or(BAD)
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|digits| digits.parse().ok())
+        .ok_or(BAD)
 }
 
 /// `tchar` (RFC 9110 §5.6.2).
 const fn is_token(byte: u8) -> bool {
-    matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
-        || byte.is_ascii_alphanumeric()
+    matches!(
+        byte,
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+    ) || byte.is_ascii_alphanumeric()
 }
 
 #[cfg(test)]
@@ -403,7 +452,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: HeadLimits = HeadLimits { bytes: 4096, fields: 16 };
+    const LIMITS: HeadLimits = HeadLimits {
+        bytes: 4096,
+        fields: 16,
+    };
 
     #[track_caller]
     fn check(bytes: &str, expected: Result<Advance, DenyReason>) {
@@ -420,11 +472,26 @@ mod tests {
         check("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Advance::All));
         check("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Advance::All));
         check("GET / HTTP/1.0\r\n\r\n", Ok(Advance::All));
-        check("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Advance::All));
-        check("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", Ok(Advance::All));
-        check("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfF\r\n", Ok(Advance::All));
-        check("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n\x16\x03\x01 anything", Ok(Advance::All));
-        check("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n\u{81}", Ok(Advance::All));
+        check(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            Ok(Advance::All),
+        );
+        check(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            Ok(Advance::All),
+        );
+        check(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfF\r\n",
+            Ok(Advance::All),
+        );
+        check(
+            "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n\x16\x03\x01 anything",
+            Ok(Advance::All),
+        );
+        check(
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n\u{81}",
+            Ok(Advance::All),
+        );
         check("GET / HTTP/1.1\r\nHost: a\r\nX: caf\u{e9}\r\n\r\n", Ok(Advance::All));
     }
 
@@ -493,8 +560,21 @@ mod tests {
     fn bad_chunks_are_refused() {
         let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         for chunks in [
-            "\r\n", "g\r\n", "0x1\r\n", "+1\r\n", " 1\r\n", "1 \r\n", "1;a=b\r\n", "1\n", "1\rx", "00000000000000001\r\n",
-            "1\r\nab\r\n", "1\r\na\n", "0\r\nHost: x\r\n\r\n", "0\r\nContent-Length: 1\r\n\r\n", "0\r\nbad line\r\n\r\n",
+            "\r\n",
+            "g\r\n",
+            "0x1\r\n",
+            "+1\r\n",
+            " 1\r\n",
+            "1 \r\n",
+            "1;a=b\r\n",
+            "1\n",
+            "1\rx",
+            "00000000000000001\r\n",
+            "1\r\nab\r\n",
+            "1\r\na\n",
+            "0\r\nHost: x\r\n\r\n",
+            "0\r\nContent-Length: 1\r\n\r\n",
+            "0\r\nbad line\r\n\r\n",
         ] {
             check(&format!("{head}{chunks}"), Err(DenyReason::RequestMalformed));
         }
@@ -503,8 +583,14 @@ mod tests {
     #[test]
     fn heads_are_bounded() {
         let wide = "X: y\r\n".repeat(16);
-        check(&format!("GET / HTTP/1.1\r\nHost: a\r\n{wide}\r\n"), Err(DenyReason::LimitHeadFields));
-        check(&format!("GET / HTTP/1.1\r\nHost: {}", "a".repeat(5000)), Err(DenyReason::LimitHeadSize));
+        check(
+            &format!("GET / HTTP/1.1\r\nHost: a\r\n{wide}\r\n"),
+            Err(DenyReason::LimitHeadFields),
+        );
+        check(
+            &format!("GET / HTTP/1.1\r\nHost: {}", "a".repeat(5000)),
+            Err(DenyReason::LimitHeadSize),
+        );
     }
 
     proptest! {

@@ -71,9 +71,7 @@ impl Automaton {
 
     /// The state before the first byte, or nothing when `before`, the byte to the left, rules a match out.
     pub(super) fn start(&self, before: Option<u8>) -> Option<StateID> {
-        let config = start::Config::new()
-            .anchored(Anchored::Yes)
-            .look_behind(before);
+        let config = start::Config::new().anchored(Anchored::Yes).look_behind(before);
         let state = self.dfa.start_state(&config).ok()?;
         (!self.dfa.is_dead_state(state)).then_some(state)
     }
@@ -103,19 +101,12 @@ impl Automaton {
 
     /// Where the secret stands in `around[matched]`: in group `wanted`, or for 0 in the first that is not empty. The
     /// bytes of `around` beside the match are there for look-around.
-    pub(super) fn secret(
-        &self,
-        around: &[u8],
-        matched: Range<usize>,
-        wanted: usize,
-    ) -> Range<usize> {
+    pub(super) fn secret(&self, around: &[u8], matched: Range<usize>, wanted: usize) -> Range<usize> {
         let Some(regex) = &self.groups else {
             return matched;
         };
         let mut captures = regex.create_captures();
-        let input = Input::new(around)
-            .span(matched.clone())
-            .anchored(Anchored::Yes);
+        let input = Input::new(around).span(matched.clone()).anchored(Anchored::Yes);
         regex.search_captures(&input, &mut captures);
         let group = if wanted > 0 {
             captures.get_group(wanted)
@@ -128,11 +119,7 @@ impl Automaton {
     }
 
     /// The states a match can be in after `depth` bytes, or nothing when a match can be shorter than that.
-    fn states_after(
-        &self,
-        depth: usize,
-        allowed: impl Fn(u8) -> bool,
-    ) -> Option<BTreeSet<StateID>> {
+    fn states_after(&self, depth: usize, allowed: impl Fn(u8) -> bool) -> Option<BTreeSet<StateID>> {
         let mut level = self.starts();
         for _ in 0..depth {
             let mut next = BTreeSet::new();
@@ -198,11 +185,7 @@ impl Automaton {
         beginnings
     }
 
-    fn lengthened(
-        &self,
-        text: &[u8],
-        states: &BTreeSet<StateID>,
-    ) -> Vec<(Vec<u8>, BTreeSet<StateID>)> {
+    fn lengthened(&self, text: &[u8], states: &BTreeSet<StateID>) -> Vec<(Vec<u8>, BTreeSet<StateID>)> {
         (0..=u8::MAX)
             .filter_map(|byte| {
                 let next: BTreeSet<_> = states

@@ -71,10 +71,7 @@ impl Thread {
     fn step_to_the_end(&mut self, rule: &Rule, pass: &Pass<'_>, start: usize) -> Ran {
         let allowance = usize::try_from(self.allowance).unwrap_or(usize::MAX);
         let limit = (start + rule.window()).min(self.at.saturating_add(allowance));
-        let part = pass
-            .text
-            .get(self.at..limit.min(pass.text.len()))
-            .unwrap_or_default();
+        let part = pass.text.get(self.at..limit.min(pass.text.len())).unwrap_or_default();
         for byte in part {
             match rule.automaton().step(self.state, *byte) {
                 Step::Dead => return Ran::Ended,
@@ -112,12 +109,7 @@ impl Open {
     }
 
     /// Goes on deciding; `before` is the byte before the first undecided one.
-    pub(super) fn decide(
-        &mut self,
-        pass: &Pass<'_>,
-        before: Option<u8>,
-        credit: &mut Credit,
-    ) -> Verdict {
+    pub(super) fn decide(&mut self, pass: &Pass<'_>, before: Option<u8>, credit: &mut Credit) -> Verdict {
         loop {
             if self.thread.is_none() && !self.next_rule(pass, before, credit) {
                 return self.best.take().map_or(Verdict::Nothing, Verdict::Secret);
@@ -186,13 +178,7 @@ impl Open {
         })
     }
 
-    fn secret_part(
-        &self,
-        pass: &Pass<'_>,
-        rule: &Rule,
-        before: Option<u8>,
-        end: usize,
-    ) -> Option<Range<usize>> {
+    fn secret_part(&self, pass: &Pass<'_>, rule: &Rule, before: Option<u8>, end: usize) -> Option<Range<usize>> {
         if rule.automaton().group_count() == 0 {
             return Some(self.start..end);
         }
@@ -201,11 +187,9 @@ impl Open {
         let mut around: Vec<u8> = left.into_iter().collect();
         let shift = around.len();
         around.extend_from_slice(pass.text.get(self.start..pass.text.len().min(end + 1))?);
-        let found = rule.automaton().secret(
-            &around,
-            shift..shift + end - self.start,
-            rule.secret_group(),
-        );
+        let found = rule
+            .automaton()
+            .secret(&around, shift..shift + end - self.start, rule.secret_group());
         let found = found.start - shift + self.start..found.end - shift + self.start;
         (!found.is_empty()).then_some(found)
     }
@@ -232,9 +216,10 @@ impl Open {
 
     /// Keeps the longer match, and of two equally long ones that of the earlier rule.
     fn take(&mut self, secret: Secret) {
-        let better = self.best.as_ref().is_none_or(|best| {
-            (secret.end, std::cmp::Reverse(secret.rule)) > (best.end, std::cmp::Reverse(best.rule))
-        });
+        let better = self
+            .best
+            .as_ref()
+            .is_none_or(|best| (secret.end, std::cmp::Reverse(secret.rule)) > (best.end, std::cmp::Reverse(best.rule)));
         if better {
             self.best = Some(secret);
         }

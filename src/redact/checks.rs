@@ -36,9 +36,9 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 fn is_json_object(part: &[u8]) -> bool {
-    LENIENT.decode(part).is_ok_and(|json| {
-        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&json).is_ok()
-    })
+    LENIENT
+        .decode(part)
+        .is_ok_and(|json| serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&json).is_ok())
 }
 
 /// Shannon entropy of `text` in bits a byte.

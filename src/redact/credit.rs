@@ -34,9 +34,7 @@ impl Credit {
     /// The bytes before `position` pay, each once.
     pub(super) fn pay_to(&mut self, position: usize) {
         let bytes = position.saturating_sub(self.paid_to);
-        let steps = u32::try_from(bytes)
-            .unwrap_or(u32::MAX)
-            .saturating_mul(A_BYTE);
+        let steps = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_mul(A_BYTE);
         self.left = self.left.saturating_add(steps).min(FREE);
         self.paid_to = self.paid_to.max(position);
     }

@@ -37,12 +37,7 @@ impl Endless {
 
     /// Replaces what is known to belong to the secret, from `done` on. Gives the position decided to, and whether the
     /// secret ends there.
-    pub(super) fn go_on(
-        &mut self,
-        pass: &Pass<'_>,
-        done: usize,
-        emit: &mut dyn FnMut(Piece),
-    ) -> (usize, bool) {
+    pub(super) fn go_on(&mut self, pass: &Pass<'_>, done: usize, emit: &mut dyn FnMut(Piece)) -> (usize, bool) {
         let ended = pass
             .settings
             .rules

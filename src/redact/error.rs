@@ -56,12 +56,7 @@ pub enum RuleError {
 }
 
 impl RuleError {
-    pub(super) fn unusable(
-        origin: &str,
-        rule: &str,
-        key: &'static str,
-        remedy: &'static str,
-    ) -> Self {
+    pub(super) fn unusable(origin: &str, rule: &str, key: &'static str, remedy: &'static str) -> Self {
         Self::Unusable {
             origin: origin.to_owned(),
             rule: rule.to_owned(),
@@ -73,8 +68,7 @@ impl RuleError {
 
 pub(super) const NO_BEGINNING: &str = "every match must begin with a text of at least three bytes that is fixed save for \
     a few choices, such as \"key_\"; drop what may stand before it";
-pub(super) const NO_ALLOWLISTS: &str =
-    "exceptions are not supported; narrow the rule's regex, or leave the rule out";
+pub(super) const NO_ALLOWLISTS: &str = "exceptions are not supported; narrow the rule's regex, or leave the rule out";
 
 /// Refuses the first of `keys` (key, whether it is at fault, remedy) that is at fault.
 pub(super) fn refuse_unusable(

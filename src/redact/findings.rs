@@ -140,10 +140,7 @@ mod tests {
 
     #[test]
     fn a_key_shows_nothing() {
-        assert_eq!(
-            format!("{:?}", FingerprintKey::new(&[7; 32])),
-            "FingerprintKey(..)"
-        );
+        assert_eq!(format!("{:?}", FingerprintKey::new(&[7; 32])), "FingerprintKey(..)");
     }
 
     #[test]
@@ -156,10 +153,7 @@ mod tests {
         }
         let findings = tally.drain(&rules);
         assert_eq!(findings.len(), DISTINCT + 1);
-        assert_eq!(
-            findings.iter().map(|finding| finding.count).sum::<u32>(),
-            1000
-        );
+        assert_eq!(findings.iter().map(|finding| finding.count).sum::<u32>(), 1000);
         assert!(tally.is_empty());
     }
 }

@@ -93,11 +93,7 @@ impl Redactor {
     ///
     /// `at_home` says of which rules a secret may stand here; such a secret stays and is no finding, but another
     /// rule's secret inside it is found all the same. `None` when there is nothing to replace; that allocates nothing.
-    pub fn value(
-        &self,
-        text: &[u8],
-        at_home: &dyn Fn(&Rule) -> bool,
-    ) -> Option<(Vec<u8>, Vec<Finding>)> {
+    pub fn value(&self, text: &[u8], at_home: &dyn Fn(&Rule) -> bool) -> Option<(Vec<u8>, Vec<Finding>)> {
         let mut pieces = Vec::new();
         let mut tally = Tally::default();
         Scanner::default().advance(

@@ -52,11 +52,7 @@ pub(super) struct Entry {
     pub(super) window: Option<usize>,
     #[serde(default, deserialize_with = "without_seams")]
     pub(super) examples: Vec<String>,
-    #[serde(
-        default,
-        rename = "counter_examples",
-        deserialize_with = "without_seams"
-    )]
+    #[serde(default, rename = "counter_examples", deserialize_with = "without_seams")]
     pub(super) counter_examples: Vec<String>,
 }
 
@@ -75,8 +71,5 @@ pub(super) struct Audience {
 
 fn without_seams<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
-    Ok(texts
-        .into_iter()
-        .map(|text| text.replace(SEAM, ""))
-        .collect())
+    Ok(texts.into_iter().map(|text| text.replace(SEAM, "")).collect())
 }

@@ -70,15 +70,12 @@ impl FirstBytes {
     /// The buckets whose matches can begin like `text`, as far as three bytes say, or fewer if there are fewer.
     #[inline]
     fn of(&self, text: &[u8]) -> u64 {
-        let look =
-            |table: &[u64; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(0);
+        let look = |table: &[u64; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(0);
         match text {
             [] => 0,
             [one] => look(&self.first, *one),
             [one, two] => look(&self.first, *one) & look(&self.second, *two),
-            [one, two, three, ..] => {
-                look(&self.first, *one) & look(&self.second, *two) & look(&self.third, *three)
-            }
+            [one, two, three, ..] => look(&self.first, *one) & look(&self.second, *two) & look(&self.third, *three),
         }
     }
 }
@@ -93,11 +90,7 @@ impl Prefilter {
     }
 
     /// Takes a rule in.
-    pub(super) fn add(
-        &mut self,
-        rule: RuleIndex,
-        automaton: &Automaton,
-    ) -> Result<(), NoBeginning> {
+    pub(super) fn add(&mut self, rule: RuleIndex, automaton: &Automaton) -> Result<(), NoBeginning> {
         let number = rule.position() % BUCKETS;
         let bucket = 1 << number;
         let first = automaton.first_bytes();
@@ -128,21 +121,12 @@ impl Prefilter {
     pub(super) fn rules(&self, buckets: u64) -> (&[RuleIndex], u64) {
         let first = usize::try_from(buckets.trailing_zeros()).ok();
         let rules = first.and_then(|number| self.buckets.get(number));
-        (
-            rules.map_or(&[], Vec::as_slice),
-            buckets & buckets.wrapping_sub(1),
-        )
+        (rules.map_or(&[], Vec::as_slice), buckets & buckets.wrapping_sub(1))
     }
 
     /// The next candidate that begins with a run, at or after `from`; `whole` when no bytes follow `text`. `known` is
     /// where runs are known to begin, for the next call.
-    fn next_in_run(
-        &self,
-        text: &[u8],
-        from: usize,
-        whole: bool,
-        known: &mut Range<usize>,
-    ) -> Found {
+    fn next_in_run(&self, text: &[u8], from: usize, whole: bool, known: &mut Range<usize>) -> Found {
         let mut from = from;
         loop {
             if known.contains(&from) {
@@ -167,14 +151,11 @@ impl Prefilter {
         // Every position before `end` has a whole run after it, so also the two bytes looked at here.
         let rest = text.get(start..end + 2)?;
         let clean = self.clean_steps(rest) * AT_ONCE;
-        rest.get(clean..)?
-            .windows(3)
-            .enumerate()
-            .find_map(|(nth, window)| {
-                let buckets = self.in_runs.of(window);
-                let at = start + clean + nth;
-                (buckets != 0).then_some(Found::Candidate { at, buckets })
-            })
+        rest.get(clean..)?.windows(3).enumerate().find_map(|(nth, window)| {
+            let buckets = self.in_runs.of(window);
+            let at = start + clean + nth;
+            (buckets != 0).then_some(Found::Candidate { at, buckets })
+        })
     }
 
     /// How many times the next [`AT_ONCE`] positions hold no candidate. One branch for all of them.
@@ -182,9 +163,7 @@ impl Prefilter {
         let mut rest = text;
         let mut steps = 0;
         while let Some(bytes) = rest.first_chunk::<{ AT_ONCE + 2 }>() {
-            let any = bytes
-                .windows(3)
-                .fold(0, |any, window| any | self.in_runs.of(window));
+            let any = bytes.windows(3).fold(0, |any, window| any | self.in_runs.of(window));
             if any != 0 {
                 break;
             }
@@ -199,16 +178,9 @@ impl Prefilter {
         let tail = text
             .get(from.max(text.len().saturating_sub(RUN - 1))..)
             .unwrap_or_default();
-        let run = tail
-            .iter()
-            .rev()
-            .take_while(|byte| is_token_byte(**byte))
-            .count();
+        let run = tail.iter().rev().take_while(|byte| is_token_byte(**byte)).count();
         (text.len() - run..text.len())
-            .find(|at| {
-                text.get(*at..)
-                    .is_some_and(|rest| self.in_runs.of(rest) != 0)
-            })
+            .find(|at| text.get(*at..).is_some_and(|rest| self.in_runs.of(rest) != 0))
             .unwrap_or(text.len())
     }
 }
@@ -231,13 +203,7 @@ pub(super) struct Search {
 
 impl Search {
     /// The next candidate at or after `from`; `whole` when no bytes follow `text`.
-    pub(super) fn next(
-        &mut self,
-        prefilter: &Prefilter,
-        text: &[u8],
-        from: usize,
-        whole: bool,
-    ) -> Found {
+    pub(super) fn next(&mut self, prefilter: &Prefilter, text: &[u8], from: usize, whole: bool) -> Found {
         let runs = &mut self.runs;
         let in_run = kept(&mut self.in_run, from, || {
             prefilter.next_in_run(text, from, whole, runs)

@@ -54,17 +54,12 @@ impl Search {
 impl RareTexts {
     /// Takes in a text; none that is kept begins with another, so that at each position at most one is found.
     pub(super) fn add(&mut self, text: Vec<u8>, bucket: u64) {
-        let shorter = self
-            .texts
-            .iter_mut()
-            .find(|(known, _)| text.starts_with(known));
+        let shorter = self.texts.iter_mut().find(|(known, _)| text.starts_with(known));
         if let Some((_, buckets)) = shorter {
             *buckets |= bucket;
             return;
         }
-        let longer = self
-            .texts
-            .extract_if(.., |(known, _)| known.starts_with(&text));
+        let longer = self.texts.extract_if(.., |(known, _)| known.starts_with(&text));
         let buckets = longer.fold(bucket, |all, (_, buckets)| all | buckets);
         self.texts.push((text, buckets));
     }
@@ -90,11 +85,7 @@ impl Group {
     fn new(texts: Vec<(Vec<u8>, u64)>) -> Result<Self, BuildError> {
         let search = Search::new(&texts)?;
         let longest = texts.iter().map(|(text, _)| text.len()).max().unwrap_or(1);
-        Ok(Self {
-            texts,
-            longest,
-            search,
-        })
+        Ok(Self { texts, longest, search })
     }
 
     /// The next of the texts at or after `from`; `whole` when no bytes follow `text`.
@@ -136,11 +127,7 @@ mod tests {
         rare.add(b"abcd".to_vec(), 2);
         rare.add(b"xyz".to_vec(), 4);
         rare.finish().unwrap();
-        assert_eq!(
-            rare.groups()[0].next(text.as_bytes(), 1, whole),
-            expected,
-            "{text}"
-        );
+        assert_eq!(rare.groups()[0].next(text.as_bytes(), 1, whole), expected, "{text}");
     }
 
     #[test]

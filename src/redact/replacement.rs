@@ -26,9 +26,7 @@ pub enum ReplacementError {
     #[error("a replacement template has 1 to {TEMPLATE_BYTES} bytes, this has {0}")]
     Length(usize),
     /// A character that would break a JSON string or a header.
-    #[error(
-        "a replacement template is printable ASCII without '\"' and '\\', so that JSON and headers stay valid"
-    )]
+    #[error("a replacement template is printable ASCII without '\"' and '\\', so that JSON and headers stay valid")]
     Character,
 }
 
@@ -95,12 +93,7 @@ impl Filler {
         before: Option<u8>,
     ) -> (Self, Vec<u8>) {
         match replacement {
-            Replacement::Template(template) => (
-                Self {
-                    style: Style::Nothing,
-                },
-                template.filled(rule),
-            ),
+            Replacement::Template(template) => (Self { style: Style::Nothing }, template.filled(rule)),
             Replacement::SameLength => {
                 let (public, hidden) = secret.split_at_checked(kept).unwrap_or((b"", secret));
                 let before = public.last().copied().or(before);
@@ -134,9 +127,7 @@ impl Filler {
             let (written, next) = match (*escape, *byte) {
                 (_, b'\\') => (b'\\', Escape::Backslash),
                 (Escape::Backslash, b'u') => (b'u', Escape::Digits(4)),
-                (Escape::Backslash, b'"' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                    (*byte, Escape::No)
-                }
+                (Escape::Backslash, b'"' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => (*byte, Escape::No),
                 (Escape::Digits(left), _) => {
                     // `\u0058` is an X.
                     let digit = match left {
@@ -144,11 +135,7 @@ impl Filler {
                         1 => b'8',
                         _ => b'0',
                     };
-                    let next = if left > 1 {
-                        Escape::Digits(left - 1)
-                    } else {
-                        Escape::No
-                    };
+                    let next = if left > 1 { Escape::Digits(left - 1) } else { Escape::No };
                     (digit, next)
                 }
                 (_, b'\n' | b'\r' | b'\t' | b' ') => (*byte, Escape::No),
@@ -167,11 +154,7 @@ fn letters(hidden: &[u8]) -> &'static [u8] {
     }
     let upper = hidden.iter().any(u8::is_ascii_uppercase);
     let lower = hidden.iter().any(u8::is_ascii_lowercase);
-    if lower && !upper {
-        b"redacted"
-    } else {
-        b"REDACTED"
-    }
+    if lower && !upper { b"redacted" } else { b"REDACTED" }
 }
 
 /// Whether `hidden` is what a replacement of the same length leaves behind.
@@ -187,13 +170,7 @@ mod tests {
 
     #[track_caller]
     fn check(secret: &str, kept: usize, before: Option<u8>, becomes: &str) {
-        let (_, with) = Filler::begin(
-            &Replacement::SameLength,
-            "r",
-            secret.as_bytes(),
-            kept,
-            before,
-        );
+        let (_, with) = Filler::begin(&Replacement::SameLength, "r", secret.as_bytes(), kept, before);
         assert_eq!(String::from_utf8(with).unwrap(), becomes);
     }
 
@@ -210,8 +187,7 @@ mod tests {
 
     #[test]
     fn a_long_secret_is_filled_on() {
-        let (mut filler, mut with) =
-            Filler::begin(&Replacement::SameLength, "r", b"ABCDE", 0, None);
+        let (mut filler, mut with) = Filler::begin(&Replacement::SameLength, "r", b"ABCDE", 0, None);
         filler.go_on(b"FGHIJ", &mut with);
         assert_eq!(with, b"REDACTEDRE");
     }
@@ -227,13 +203,7 @@ mod tests {
     #[test]
     fn a_template_breaks_nothing() {
         assert_eq!("".parse::<Replacement>(), Err(ReplacementError::Length(0)));
-        assert_eq!(
-            "a\"b".parse::<Replacement>(),
-            Err(ReplacementError::Character)
-        );
-        assert_eq!(
-            "a\nb".parse::<Replacement>(),
-            Err(ReplacementError::Character)
-        );
+        assert_eq!("a\"b".parse::<Replacement>(), Err(ReplacementError::Character));
+        assert_eq!("a\nb".parse::<Replacement>(), Err(ReplacementError::Character));
     }
 }

@@ -58,14 +58,11 @@ impl Rules {
         if compiled.rules.is_empty() {
             return Err(RuleError::Empty);
         }
-        compiled
-            .prefilter
-            .finish()
-            .map_err(|error| RuleError::Regex {
-                origin: "all packs".to_owned(),
-                rule: "*".to_owned(),
-                problem: error.to_string(),
-            })?;
+        compiled.prefilter.finish().map_err(|error| RuleError::Regex {
+            origin: "all packs".to_owned(),
+            rule: "*".to_owned(),
+            problem: error.to_string(),
+        })?;
         Ok(compiled)
     }
 
@@ -169,19 +166,13 @@ impl Rule {
         ];
         refuse_unusable(origin, &entry.id, &keys)?;
         let automaton =
-            Automaton::compile(entry.regex.as_deref().unwrap_or_default()).map_err(|error| {
-                RuleError::Regex {
-                    origin: origin.to_owned(),
-                    rule: entry.id.clone(),
-                    problem: error.to_string(),
-                }
+            Automaton::compile(entry.regex.as_deref().unwrap_or_default()).map_err(|error| RuleError::Regex {
+                origin: origin.to_owned(),
+                rule: entry.id.clone(),
+                problem: error.to_string(),
             })?;
         let no_group = entry.secret_group > automaton.group_count();
-        let key = [(
-            "secretGroup",
-            no_group,
-            "the expression has no group of that number",
-        )];
+        let key = [("secretGroup", no_group, "the expression has no group of that number")];
         refuse_unusable(origin, &entry.id, &key)?;
         Ok(Self {
             id: entry.id.as_str().into(),
@@ -283,9 +274,7 @@ impl std::fmt::Debug for Rules {
 
 impl std::fmt::Debug for Rule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rule")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Rule").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -295,9 +284,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(pack: &str, says: &str) {
-        let error = Rules::compile(&[("own.toml", pack)])
-            .unwrap_err()
-            .to_string();
+        let error = Rules::compile(&[("own.toml", pack)]).unwrap_err().to_string();
         assert!(error.contains(says), "{error:?} does not say {says:?}");
     }
 
@@ -305,32 +292,17 @@ mod tests {
     fn what_cannot_be_used_is_refused_by_name() {
         check_refused("", "no rules");
         check_refused("[[rules]]\nid = 1", "own.toml");
-        check_refused(
-            "[[rules]]\nid = 'x'\nregexp = 'a'",
-            "unknown field `regexp`",
-        );
-        check_refused(
-            "[[rules]]\nid = 'x'\nregex = '('",
-            "own.toml: rule \"x\": key `regex`",
-        );
-        check_refused(
-            "[[rules]]\nid = 'x'\nregex = '[a-z]{32}'",
-            "at least three bytes",
-        );
+        check_refused("[[rules]]\nid = 'x'\nregexp = 'a'", "unknown field `regexp`");
+        check_refused("[[rules]]\nid = 'x'\nregex = '('", "own.toml: rule \"x\": key `regex`");
+        check_refused("[[rules]]\nid = 'x'\nregex = '[a-z]{32}'", "at least three bytes");
         check_refused("[[rules]]\nid = 'x'\nregex = 'ab'", "at least three bytes");
-        check_refused(
-            "[[rules]]\nid = 'x'\npath = 'a'\nregex = 'abcd'",
-            "key `path`",
-        );
+        check_refused("[[rules]]\nid = 'x'\npath = 'a'\nregex = 'abcd'", "key `path`");
         check_refused("[[rules]]\nid = 'x'", "key `regex`");
         check_refused(
             "[[rules]]\nid = 'x'\nregex = 'abcd'\nsecretGroup = 1",
             "key `secretGroup`",
         );
-        check_refused(
-            "[[rules]]\nid = 'x'\nregex = 'abcd'\nwindow = 100000",
-            "key `window`",
-        );
+        check_refused("[[rules]]\nid = 'x'\nregex = 'abcd'\nwindow = 100000", "key `window`");
         check_refused("[extend]\nuseDefault = true", "rule \"*\": key `extend`");
         check_refused("[[allowlists]]\nregexes = ['a']", "key `allowlists`");
         let rule = "[[rules]]\nid = 'x'\nregex = 'abcd'\n";
@@ -353,13 +325,9 @@ mod tests {
             entropy = 2.5
             keywords = ['corp_']
             tags = ['corp']";
-        let rules =
-            Rules::compile(&[("own.toml", pack), ("builtin", Rules::BUILTIN_TOML)]).unwrap();
+        let rules = Rules::compile(&[("own.toml", pack), ("builtin", Rules::BUILTIN_TOML)]).unwrap();
         let rule = rules.named("corp-token").unwrap();
-        assert_eq!(
-            (rule.description(), rule.tags()),
-            ("A token", &["corp".to_owned()][..])
-        );
+        assert_eq!((rule.description(), rule.tags()), ("A token", &["corp".to_owned()][..]));
         assert!(rules.named("github-pat").is_some());
     }
 }

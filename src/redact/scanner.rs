@@ -96,22 +96,20 @@ impl Scanner {
         let mut done = 0;
         loop {
             done = match &mut self.mode {
-                Mode::Searching => {
-                    match search.next(&settings.rules.prefilter, text, self.from, whole) {
-                        Found::Candidate { at, buckets } => {
-                            self.credit.pay_to(at);
-                            self.mode = Mode::Deciding(Open::new(at, buckets));
-                            continue;
-                        }
-                        Found::NoneBefore(at) => {
-                            self.from = self.from.max(at);
-                            let decided = at.max(done);
-                            clean(done..decided, emit);
-                            done = decided;
-                            break;
-                        }
+                Mode::Searching => match search.next(&settings.rules.prefilter, text, self.from, whole) {
+                    Found::Candidate { at, buckets } => {
+                        self.credit.pay_to(at);
+                        self.mode = Mode::Deciding(Open::new(at, buckets));
+                        continue;
                     }
-                }
+                    Found::NoneBefore(at) => {
+                        self.from = self.from.max(at);
+                        let decided = at.max(done);
+                        clean(done..decided, emit);
+                        done = decided;
+                        break;
+                    }
+                },
                 Mode::Deciding(open) => {
                     let start = open.start;
                     match open.decide(&pass, self.before, &mut self.credit) {
@@ -149,13 +147,7 @@ impl Scanner {
     }
 
     /// Writes the replacement of `secret`; gives the position decided to.
-    fn replace(
-        &mut self,
-        pass: &Pass<'_>,
-        secret: &Secret,
-        emit: &mut dyn FnMut(Piece),
-        tally: &mut Tally,
-    ) -> usize {
+    fn replace(&mut self, pass: &Pass<'_>, secret: &Secret, emit: &mut dyn FnMut(Piece), tally: &mut Tally) -> usize {
         self.mode = Mode::Searching;
         let (Some(rule), Some(text)) = (
             pass.settings.rules.rule(secret.rule),
@@ -167,12 +159,8 @@ impl Scanner {
         tally.add(secret.rule, pass.settings.key.fingerprint(text));
         let before = left_of(pass.text, secret.text.start, self.before);
         let kept = rule.public_prefix(text);
-        let (filler, with) =
-            Filler::begin(&pass.settings.replacement, rule.id(), text, kept, before);
-        emit(Piece::Replaced {
-            len: text.len(),
-            with,
-        });
+        let (filler, with) = Filler::begin(&pass.settings.replacement, rule.id(), text, kept, before);
+        emit(Piece::Replaced { len: text.len(), with });
         self.from = secret.text.end;
         if let Some(state) = secret.open {
             let Secret { rule, end, .. } = *secret;

@@ -12,11 +12,7 @@ static REDACTOR: LazyLock<Redactor> = LazyLock::new(|| with(Replacement::SameLen
 
 fn with(replacement: Replacement) -> Redactor {
     static RULES: LazyLock<Arc<Rules>> = LazyLock::new(|| Arc::new(Rules::builtin().unwrap()));
-    Redactor::new(
-        Arc::clone(&RULES),
-        replacement,
-        FingerprintKey::new(&[7; 32]),
-    )
+    Redactor::new(Arc::clone(&RULES), replacement, FingerprintKey::new(&[7; 32]))
 }
 
 fn example(rule: &str) -> &'static str {
@@ -91,25 +87,16 @@ fn the_shipped_rules_are_complete() {
             "{} has no counter-example",
             rule.id()
         );
-        assert!(
-            !rule.description().is_empty(),
-            "{} has no description",
-            rule.id()
-        );
-        let somewhere = !rule.audience_headers().is_empty()
-            || !rule.audience_queries().is_empty()
-            || rule.audience_path();
+        assert!(!rule.description().is_empty(), "{} has no description", rule.id());
+        let somewhere =
+            !rule.audience_headers().is_empty() || !rule.audience_queries().is_empty() || rule.audience_path();
         assert_eq!(
             somewhere,
             !rule.audience_hosts().is_empty(),
             "{}: an audience is hosts and slots",
             rule.id()
         );
-        assert!(
-            rule.audience_headers()
-                .iter()
-                .all(|name| *name == name.to_lowercase())
-        );
+        assert!(rule.audience_headers().iter().all(|name| *name == name.to_lowercase()));
     }
 }
 
@@ -133,11 +120,7 @@ fn every_example_is_found_wherever_it_stands_and_keeps_its_length() {
                     rule.id()
                 );
                 let again = REDACTOR.value(&redacted, &|_| false);
-                assert!(
-                    again.is_none(),
-                    "{}: {again:?} found in its own replacement",
-                    rule.id()
-                );
+                assert!(again.is_none(), "{}: {again:?} found in its own replacement", rule.id());
             }
         }
     }
@@ -155,18 +138,12 @@ fn a_token_glued_to_other_letters_is_found() {
     let hidden = "ghp_REDACTEDREDACTEDREDACTEDREDACTEDREDA";
     check_redacted(&format!("x{token}"), &format!("x{hidden}"));
     check_redacted(&format!("xyz_{token}A"), &format!("xyz_{hidden}A"));
-    check_redacted(
-        &format!("ghp_ghp_{token}{token}"),
-        &format!("ghp_ghp_{hidden}{hidden}"),
-    );
+    check_redacted(&format!("ghp_ghp_{token}{token}"), &format!("ghp_ghp_{hidden}{hidden}"));
 }
 
 #[test]
 fn a_url_loses_its_password_only() {
-    check_redacted(
-        "postgres://app:hunter2@db/app",
-        "postgres://app:redacte@db/app",
-    );
+    check_redacted("postgres://app:hunter2@db/app", "postgres://app:redacte@db/app");
     check_redacted("x https://u:a:b:c@h/ y", "x https://u:redac@h/ y");
     check_redacted("http://a:1@h http://b:x@h", "http://a:9@h http://b:r@h");
 }
@@ -188,8 +165,7 @@ fn a_private_key_keeps_its_lines() {
 #[test]
 fn a_secret_that_never_ends_is_replaced_to_its_end() {
     let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n".repeat(2000);
-    let pem =
-        format!("-----BEGIN PRIVATE KEY-----\n{body}-----END PRIVATE KEY-----\nclean text follows");
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}-----END PRIVATE KEY-----\nclean text follows");
     let (redacted, findings) = whole(&REDACTOR, pem.as_bytes());
     let redacted = String::from_utf8(redacted).unwrap();
     assert_eq!(redacted.len(), pem.len());
@@ -217,9 +193,7 @@ fn every_cut_of_every_example_gives_the_same_output() {
 
 #[test]
 fn clean_pieces_pass_without_a_copy() {
-    let chunk = Bytes::from_static(
-        br#"{"message": "nothing to see", "id": "0f3a9c5d7b1e2f4a6c8d", "n": [1, 2, 3]}"#,
-    );
+    let chunk = Bytes::from_static(br#"{"message": "nothing to see", "id": "0f3a9c5d7b1e2f4a6c8d", "n": [1, 2, 3]}"#);
     let mut stream = REDACTOR.stream();
     for _ in 0..3 {
         let mut out = Vec::new();
@@ -268,10 +242,7 @@ fn findings_are_counted_by_secret() {
     let one = example("github-pat");
     let text = format!("{one} {one} {}", example("jwt"));
     let (_, findings) = whole(&REDACTOR, text.as_bytes());
-    let counts: Vec<_> = findings
-        .iter()
-        .map(|finding| (&*finding.rule, finding.count))
-        .collect();
+    let counts: Vec<_> = findings.iter().map(|finding| (&*finding.rule, finding.count)).collect();
     assert_eq!(counts, [("github-pat", 2), ("jwt", 1)]);
 }
 
@@ -350,11 +321,7 @@ fn used_up_steps_end_in_replacement_and_never_in_passing() {
         id = 'slow'
         regex = 'abc[a-z]{10,}=[a-z]{10,}'";
     let rules = Arc::new(Rules::compile(&[("test", pack)]).unwrap());
-    let redactor = Redactor::new(
-        rules,
-        Replacement::SameLength,
-        FingerprintKey::new(&[0; 32]),
-    );
+    let redactor = Redactor::new(rules, Replacement::SameLength, FingerprintKey::new(&[0; 32]));
     let flood = "abc".repeat(40_000);
     let mut stream = redactor.stream();
     let mut out = Vec::new();
@@ -373,12 +340,7 @@ fn texts() -> impl Strategy<Value = Vec<u8>> {
     let examples: Vec<String> = REDACTOR
         .rules()
         .iter()
-        .flat_map(|rule| {
-            rule.examples()
-                .iter()
-                .chain(rule.counter_examples())
-                .cloned()
-        })
+        .flat_map(|rule| rule.examples().iter().chain(rule.counter_examples()).cloned())
         .collect();
     let beginnings = [
         "ghp_",

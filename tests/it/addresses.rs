@@ -6,9 +6,9 @@ use crate::support::scene::{Play, Scene};
 
 /// Everything below `bound.test` is allowed; where it leads is for the address check to judge.
 async fn bound(names: &[(&'static str, Answer)]) -> Play {
-    let mut scene = Scene::new().await.allow(
-        "- {host: \"*.bound.test\", schemes: [http, https], ports: [$PLAIN, $TLS, 80, 443]}",
-    );
+    let mut scene = Scene::new()
+        .await
+        .allow("- {host: \"*.bound.test\", schemes: [http, https], ports: [$PLAIN, $TLS, 80, 443]}");
     for (name, answer) in names {
         scene = scene.name(name, answer.clone());
     }
@@ -100,8 +100,7 @@ async fn a_mixed_answer_is_refused_whole() {
     ask(&play, "mixed.bound.test")
         .await
         .assert_refused(403, "address.mixed");
-    play.dns
-        .set("mixed.bound.test", at(&["8.8.8.8", "fd00:ec2::254"]));
+    play.dns.set("mixed.bound.test", at(&["8.8.8.8", "fd00:ec2::254"]));
     ask(&play, "mixed.bound.test")
         .await
         .assert_refused(403, "address.mixed");
@@ -139,13 +138,7 @@ async fn what_was_vetted_is_dialled_even_when_the_name_moves_on() {
     assert_eq!(play.dns.lookups("origin.test"), 1);
     // A new exchange asks anew, if it needs a connection, and judges the new answer.
     let moved = play
-        .ask(
-            "GET",
-            "origin.test",
-            "/second",
-            "Connection: close\r\n",
-            b"",
-        )
+        .ask("GET", "origin.test", "/second", "Connection: close\r\n", b"")
         .await;
     if moved.status == 403 {
         moved.assert_refused(403, "address.private");
@@ -165,19 +158,13 @@ async fn an_exception_is_bound_to_its_name() {
         .start()
         .await;
     play.get("/").await.assert_passed(200);
-    ask(&play, "inner.test")
-        .await
-        .assert_refused(403, "address.loopback");
+    ask(&play, "inner.test").await.assert_refused(403, "address.loopback");
     play.origin.only_request().await;
 }
 
 #[tokio::test]
 async fn an_exception_covers_its_networks_only() {
-    let play = Scene::open()
-        .await
-        .name("origin.test", at(&["10.0.0.1"]))
-        .start()
-        .await;
+    let play = Scene::open().await.name("origin.test", at(&["10.0.0.1"])).start().await;
     play.get("/").await.assert_refused(403, "address.private");
 }
 
@@ -205,17 +192,11 @@ async fn an_address_in_any_spelling_is_no_listed_host() {
         assert!(reply.reason().is_some(), "{host}: {reply:?}");
         let target = format!("{host}:{}", play.origin.tls_port());
         let refused = Wire::tunnel(play.proxy(), &target, "").await;
-        let refused = refused
-            .err()
-            .unwrap_or_else(|| panic!("a tunnel to {host}"));
+        let refused = refused.err().unwrap_or_else(|| panic!("a tunnel to {host}"));
         assert!(matches!(refused.status, 400 | 403), "{host}: {refused:?}");
     }
     play.origin.assert_untouched();
-    assert!(
-        play.dns.questions().is_empty(),
-        "{:?}",
-        play.dns.questions()
-    );
+    assert!(play.dns.questions().is_empty(), "{:?}", play.dns.questions());
 }
 
 #[tokio::test]
@@ -225,9 +206,7 @@ async fn a_listed_address_is_vetted_all_the_same() {
         .allow("- {host: \"127.0.0.1\", schemes: [http], ports: [$PLAIN]}")
         .start()
         .await;
-    ask(&play, "127.0.0.1")
-        .await
-        .assert_refused(403, "address.loopback");
+    ask(&play, "127.0.0.1").await.assert_refused(403, "address.loopback");
     play.origin.assert_untouched();
 }
 
@@ -240,10 +219,7 @@ async fn the_proxy_does_not_lead_to_itself() {
         .start()
         .await;
     for listener in [play.egret.proxy, play.egret.admin] {
-        let rule = format!(
-            "- {{host: origin.test, schemes: [http], ports: [{}]}}",
-            listener.port()
-        );
+        let rule = format!("- {{host: origin.test, schemes: [http], ports: [{}]}}", listener.port());
         let text = format!("name: test\nrules:\n  {rule}\n");
         play.egret.replace_allowlist("test", &text);
         play.egret.reload().await;
@@ -270,10 +246,7 @@ async fn failing_names_are_upstream_failures() {
     for (name, _) in &names {
         let reply = ask(&play, name).await;
         assert_eq!(reply.status, 502, "{name}: {reply:?}");
-        assert!(
-            reply.reason().unwrap().starts_with("upstream."),
-            "{name}: {reply:?}"
-        );
+        assert!(reply.reason().unwrap().starts_with("upstream."), "{name}: {reply:?}");
         let refused = play.tunnel(name).await.err().unwrap();
         assert_eq!(refused.status, 502, "{name}: {refused:?}");
     }
@@ -289,8 +262,5 @@ async fn a_silent_name_server_is_waited_for_only_so_long() {
         .await;
     let reply = play.get("/").await;
     assert_eq!(reply.status, 504, "{reply:?}");
-    assert!(
-        reply.reason().unwrap().starts_with("upstream."),
-        "{reply:?}"
-    );
+    assert!(reply.reason().unwrap().starts_with("upstream."), "{reply:?}");
 }

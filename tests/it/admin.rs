@@ -16,21 +16,9 @@ const METRICS: &[(&str, &str, &[&str])] = &[
         "counter",
         &["workload", "form", "decision", "reason"],
     ),
-    (
-        "egret_exchange_duration_seconds",
-        "histogram",
-        &["workload", "form"],
-    ),
-    (
-        "egret_bytes_total",
-        "counter",
-        &["workload", "rule", "direction"],
-    ),
-    (
-        "egret_redactions_total",
-        "counter",
-        &["workload", "rule", "where"],
-    ),
+    ("egret_exchange_duration_seconds", "histogram", &["workload", "form"]),
+    ("egret_bytes_total", "counter", &["workload", "rule", "direction"]),
+    ("egret_redactions_total", "counter", &["workload", "rule", "where"]),
     ("egret_connections_active", "gauge", &["kind"]),
     ("egret_dns_lookups_total", "counter", &["result"]),
     ("egret_upstream_connect_seconds", "histogram", &[]),
@@ -62,23 +50,14 @@ async fn every_metric_is_there_with_its_help() {
     let play = lively().await;
     let text = play.egret.metrics().await;
     for (name, kind, labels) in METRICS {
-        assert!(
-            text.contains(&format!("# HELP {name} ")),
-            "no help for {name}"
-        );
-        assert!(
-            text.contains(&format!("# TYPE {name} {kind}\n")),
-            "{name} is no {kind}"
-        );
+        assert!(text.contains(&format!("# HELP {name} ")), "no help for {name}");
+        assert!(text.contains(&format!("# TYPE {name} {kind}\n")), "{name} is no {kind}");
         let suffix = if *kind == "histogram" { "_count" } else { "" };
         let start = format!("{name}{suffix}");
         let sample = text.lines().find(|line| line.starts_with(&start));
         let sample = sample.unwrap_or_else(|| panic!("no sample of {name}"));
         for label in *labels {
-            assert!(
-                sample.contains(&format!("{label}=\"")),
-                "no label {label} in {sample}"
-            );
+            assert!(sample.contains(&format!("{label}=\"")), "no label {label} in {sample}");
         }
     }
 }
@@ -89,10 +68,7 @@ async fn promtool_takes_a_scrape() {
     let text = play.egret.metrics().await;
     let mut command = Command::new("promtool");
     command.args(["check", "metrics"]).stdin(Stdio::piped());
-    command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all(text.as_bytes()).await.unwrap();
@@ -140,12 +116,7 @@ async fn health_is_told() {
     }
     assert_eq!(play.egret.ask_admin("/nowhere").await.status, 404);
     let metrics = play.egret.ask_admin("/metrics").await;
-    assert!(
-        metrics
-            .header("content-type")
-            .unwrap()
-            .starts_with("text/plain")
-    );
+    assert!(metrics.header("content-type").unwrap().starts_with("text/plain"));
 }
 
 #[tokio::test]
@@ -154,12 +125,7 @@ async fn the_admin_listener_is_no_proxy() {
     let host = format!("origin.test:{}", play.origin.plain_port());
     let mut wire = Wire::dial(play.egret.admin).await;
     let reply = wire
-        .ask(
-            "GET",
-            &format!("http://{host}/x"),
-            &format!("Host: {host}\r\n"),
-            b"",
-        )
+        .ask("GET", &format!("http://{host}/x"), &format!("Host: {host}\r\n"), b"")
         .await;
     assert_ne!(reply.status, 200);
     let refused = Wire::tunnel(play.egret.admin, &host, "").await;

@@ -24,14 +24,7 @@ enum Shows {
 async fn curl() {
     let curl = |url: &str| {
         let mut command = Command::new("curl");
-        command.args([
-            "--silent",
-            "--show-error",
-            "--verbose",
-            "--max-time",
-            "20",
-            url,
-        ]);
+        command.args(["--silent", "--show-error", "--verbose", "--max-time", "20", url]);
         command
     };
     check("curl", Shows::Code, curl).await;
@@ -39,10 +32,7 @@ async fn curl() {
 
 #[tokio::test]
 async fn python_requests() {
-    check("requests", Shows::Code, |url| {
-        python("requests_get.py", url)
-    })
-    .await;
+    check("requests", Shows::Code, |url| python("requests_get.py", url)).await;
 }
 
 #[tokio::test]
@@ -57,18 +47,12 @@ async fn python_aiohttp() {
 
 #[tokio::test]
 async fn node_axios() {
-    check("axios", Shows::Code, |url| {
-        node("node", "axios_get.mjs", url)
-    })
-    .await;
+    check("axios", Shows::Code, |url| node("node", "axios_get.mjs", url)).await;
 }
 
 #[tokio::test]
 async fn node_undici() {
-    check("undici", Shows::Status, |url| {
-        node("node", "undici_get.mjs", url)
-    })
-    .await;
+    check("undici", Shows::Status, |url| node("node", "undici_get.mjs", url)).await;
 }
 
 #[tokio::test]
@@ -151,12 +135,7 @@ async fn a_repository(folder: &Path) -> PathBuf {
 async fn mcp_server_fetch() {
     let play = Scene::open().await.start().await;
     let mut command = Command::new(installed("venv/bin/python"));
-    command.args([
-        "-m",
-        "mcp_server_fetch",
-        "--ignore-robots-txt",
-        "--allow-private-ips",
-    ]);
+    command.args(["-m", "mcp_server_fetch", "--ignore-robots-txt", "--allow-private-ips"]);
     let mut server = McpServer::start(&play, command).await;
 
     let allowed = format!("https://{}/mcp-fetch", play.secure("origin.test"));
@@ -191,16 +170,12 @@ async fn mcp_server_everything() {
         let data = format!("https://{}/zip-{host}", play.secure(host));
         json!({"name": "a.gz", "data": data, "outputType": "resource"})
     };
-    let text = server
-        .call("gzip-file-as-resource", &zip("origin.test"))
-        .await;
+    let text = server.call("gzip-file-as-resource", &zip("origin.test")).await;
     assert!(text.contains("application/gzip"), "{text}");
     let record = play.egret.record_of("/zip-origin.test").await;
     assert_eq!(record["decision"], "allow");
 
-    let text = server
-        .call("gzip-file-as-resource", &zip("unlisted.test"))
-        .await;
+    let text = server.call("gzip-file-as-resource", &zip("unlisted.test")).await;
     assert!(text.contains("fetch failed"), "{text}");
     play.egret.refusal("host.not_listed").await;
     assert_eq!(play.origin.requests().len(), 1);
@@ -286,21 +261,13 @@ fn newer_node() -> PathBuf {
 
 /// A file that `tests/clients/install` puts in place.
 fn installed(path: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("target/clients")
-        .join(path);
-    assert!(
-        path.exists(),
-        "{}: run tests/clients/install",
-        path.display()
-    );
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients").join(path);
+    assert!(path.exists(), "{}: run tests/clients/install", path.display());
     path
 }
 
 fn source(script: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/clients")
-        .join(script)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script)
 }
 
 /// Points a client at Egret as a container's environment does.

@@ -30,31 +30,19 @@ async fn egret_in(folder: &TempDir, arguments: &[&str]) -> Output {
 
 /// A configuration that is wrong, where the message must point, and words that it must hold: the key, the remedy.
 const BAD: &[(&str, &str, &[&str])] = &[
-    (
-        "proxy:\n  lisen: 127.0.0.1:1\n",
-        "egret.yaml:2:3",
-        &["lisen", "listen"],
-    ),
+    ("proxy:\n  lisen: 127.0.0.1:1\n", "egret.yaml:2:3", &["lisen", "listen"]),
     (
         "proxy:\n  listen: nowhere\n",
         "egret.yaml:2:11",
         &["proxy.listen", "127.0.0.1:3128"],
     ),
-    (
-        "proxy: {}\nproxy: {}\n",
-        "egret.yaml:2:1",
-        &["proxy", "line 1"],
-    ),
+    ("proxy: {}\nproxy: {}\n", "egret.yaml:2:1", &["proxy", "line 1"]),
     (
         "limits: {head_timeout: fast}\n",
         "egret.yaml:1:",
         &["limits.head_timeout", "10s"],
     ),
-    (
-        "limits: {head_bytes: -1}\n",
-        "egret.yaml:1:",
-        &["limits.head_bytes"],
-    ),
+    ("limits: {head_bytes: -1}\n", "egret.yaml:1:", &["limits.head_bytes"]),
     (
         "limits: {connections: 0}\n",
         "egret.yaml:1:",
@@ -85,11 +73,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
         "egret.yaml:1:",
         &["not-an-address", "1.1.1.1"],
     ),
-    (
-        "upstream: {roots: [missing.pem]}\n",
-        "egret.yaml:1:",
-        &["missing.pem"],
-    ),
+    ("upstream: {roots: [missing.pem]}\n", "egret.yaml:1:", &["missing.pem"]),
     (
         "upstream: {proxy: \"http://corp:3128\"}\n",
         "egret.yaml:1:",
@@ -111,11 +95,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
         "egret.yaml:2:",
         &["networks"],
     ),
-    (
-        "workloads:\n  - {name: a, allow: []}\n",
-        "egret.yaml:2:",
-        &["match"],
-    ),
+    ("workloads:\n  - {name: a, allow: []}\n", "egret.yaml:2:", &["match"]),
     (
         "workloads:\n  - {match: {networks: [10.0.0.0/8]}, allow: []}\n",
         "egret.yaml:2:",
@@ -143,11 +123,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
     ),
     ("- a\n- b\n", "egret.yaml:1:", &[]),
     ("proxy: [\n", "egret.yaml", &[]),
-    (
-        "admin: {listen: 127.0.0.1:3128}\n",
-        "egret.yaml:1:",
-        &["proxy.listen"],
-    ),
+    ("admin: {listen: 127.0.0.1:3128}\n", "egret.yaml:1:", &["proxy.listen"]),
 ];
 
 #[tokio::test]
@@ -190,10 +166,7 @@ async fn a_wrong_allowlist_is_pointed_at() {
     let output = setup.command(&["check"]).await;
     assert_exit(&output, 2);
     let said = words(&output);
-    assert!(
-        said.contains("test.yaml:4:5") && said.contains("methods"),
-        "{said}"
-    );
+    assert!(said.contains("test.yaml:4:5") && said.contains("methods"), "{said}");
 }
 
 #[tokio::test]
@@ -202,11 +175,7 @@ async fn a_missing_configuration_is_no_default() {
     for command in ["check", "run"] {
         let output = egret_in(&folder, &[command, "--config", "nowhere.yaml"]).await;
         assert_exit(&output, 2);
-        assert!(
-            words(&output).contains("nowhere.yaml"),
-            "{}",
-            words(&output)
-        );
+        assert!(words(&output).contains("nowhere.yaml"), "{}", words(&output));
     }
 }
 
@@ -226,9 +195,7 @@ async fn check_runs_the_examples() {
         ("  - {deny: \"GET https://a.test/x\"}\n", 1),
     ] {
         let mut setup = Setup::new();
-        setup
-            .allowlists
-            .push(("test".into(), format!("{list}{example}")));
+        setup.allowlists.push(("test".into(), format!("{list}{example}")));
         let output = setup.command(&["check"]).await;
         assert_exit(&output, code);
         if code != 0 {
@@ -248,10 +215,7 @@ async fn explain_names_the_rule_that_allows() {
     let output = explained(&["explain", "--workload", "tester", "https://a.test/ok/1"]).await;
     assert_exit(&output, 0);
     let said = words(&output);
-    assert!(
-        said.contains("test.yaml:3") && said.contains("test/1"),
-        "{said}"
-    );
+    assert!(said.contains("test.yaml:3") && said.contains("test/1"), "{said}");
 }
 
 #[tokio::test]
@@ -271,10 +235,7 @@ async fn explain_gives_the_line_that_would_allow() {
         let output = explained(&all).await;
         assert_exit(&output, 3);
         let said = words(&output);
-        assert!(
-            said.contains(code) && said.contains(line),
-            "{arguments:?}: {said}"
-        );
+        assert!(said.contains(code) && said.contains(line), "{arguments:?}: {said}");
         assert!(said.contains("host:"), "no line to add: {said}");
     }
 }
@@ -282,9 +243,7 @@ async fn explain_gives_the_line_that_would_allow() {
 #[tokio::test]
 async fn the_ca_is_made_shown_and_bundled() {
     let mut setup = Setup::new();
-    setup
-        .allowlists
-        .push(("test".into(), "name: test\nrules: []\n".into()));
+    setup.allowlists.push(("test".into(), "name: test\nrules: []\n".into()));
     assert_exit(&setup.command(&["ca", "init"]).await, 0);
     let file = std::fs::read_to_string(setup.folder().join("state/ca.crt")).unwrap();
     let shown = setup.command(&["ca", "show"]).await;
@@ -333,19 +292,14 @@ async fn env_names_every_variable_in_both_cases() {
 /// Runs `egret redact` over a text.
 async fn redact(text: &str) -> Output {
     let mut command = Command::new(BINARY);
-    command
-        .arg("redact")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
+    command.arg("redact").stdin(Stdio::piped()).stdout(Stdio::piped());
     command.stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     // A program that reads nothing is judged by what it says.
     input.write_all(text.as_bytes()).await.ok();
     drop(input);
-    within("egret redact", child.wait_with_output())
-        .await
-        .unwrap()
+    within("egret redact", child.wait_with_output()).await.unwrap()
 }
 
 #[tokio::test]

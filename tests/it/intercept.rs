@@ -16,9 +16,7 @@ async fn open() -> Play {
 #[tokio::test]
 async fn http_1_inside_reaches_the_origin() {
     let play = open().await;
-    let reply = play
-        .secure_ask("POST", "origin.test", "/echo", "", b"body")
-        .await;
+    let reply = play.secure_ask("POST", "origin.test", "/echo", "", b"body").await;
     reply.assert_passed(200);
     assert_eq!(reply.text(), "body");
     let seen = play.origin.only_request().await;
@@ -58,9 +56,7 @@ async fn an_absolute_https_request_is_sent_over_tls() {
     let mut wire = Wire::dial(play.proxy()).await;
     let secure = play.secure("origin.test");
     let target = format!("https://{secure}/axios");
-    let reply = wire
-        .ask("GET", &target, &format!("Host: {secure}\r\n"), b"")
-        .await;
+    let reply = wire.ask("GET", &target, &format!("Host: {secure}\r\n"), b"").await;
     reply.assert_passed(200);
     assert!(play.origin.only_request().await.tls);
 }
@@ -72,9 +68,7 @@ async fn plain_http_inside_connect_gets_the_same_treatment() {
     let target = format!("origin.test:{port}");
     let mut wire = Wire::tunnel(play.proxy(), &target, "").await.unwrap();
     let fields = format!("Host: {target}\r\n");
-    wire.ask("GET", "/plain-inside", &fields, b"")
-        .await
-        .assert_passed(200);
+    wire.ask("GET", "/plain-inside", &fields, b"").await.assert_passed(200);
     let seen = play.origin.only_request().await;
     assert!(!seen.tls);
     let record = play.egret.record_of("/plain-inside").await;
@@ -106,10 +100,7 @@ async fn an_inner_authority_that_differs_is_refused() {
     let play = open().await;
     let mut client = H2::over(play.intercepted("origin.test", &["h2"]).await).await;
     let other = format!("https://{}/smuggled", play.secure("other.test"));
-    client
-        .get(&other)
-        .await
-        .assert_refused(403, "name.host_mismatch");
+    client.get(&other).await.assert_refused(403, "name.host_mismatch");
 
     let own = format!("https://{}/smuggled", play.secure("origin.test"));
     let request = Request::get(own)
@@ -128,10 +119,7 @@ async fn a_server_name_that_differs_is_refused() {
     for name in ["other.test", "unlisted.test"] {
         let wire = play.tunnel("origin.test").await.unwrap();
         let outcome = wire.tls(name, play.egret.roots(), &[]).await;
-        assert!(
-            outcome.is_err(),
-            "a certificate for {name} in a tunnel to origin.test"
-        );
+        assert!(outcome.is_err(), "a certificate for {name} in a tunnel to origin.test");
     }
     let mismatch = |record: &serde_json::Value| record["reason"] == "name.sni_mismatch";
     crate::support::eventually("two refusals", || async {
@@ -160,34 +148,18 @@ async fn a_minted_certificate_is_what_clients_want() {
     assert!(leaf.raw_serial().len() >= 15, "a serial number of 128 bits");
     assert!(!leaf.is_ca());
     let names = leaf.subject_alternative_name().unwrap().unwrap();
-    let names: Vec<String> = names
-        .value
-        .general_names
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let names: Vec<String> = names.value.general_names.iter().map(ToString::to_string).collect();
     assert_eq!(names.len(), 1, "{names:?}");
     assert!(names[0].contains("origin.test"), "{names:?}");
     let usage = leaf.key_usage().unwrap().unwrap();
     assert!(usage.critical && usage.value.digital_signature());
-    assert!(
-        leaf.extended_key_usage()
-            .unwrap()
-            .unwrap()
-            .value
-            .server_auth
-    );
+    assert!(leaf.extended_key_usage().unwrap().unwrap().value.server_auth);
     assert!(leaf.validity().is_valid());
-    let days =
-        (leaf.validity().not_after.timestamp() - leaf.validity().not_before.timestamp()) / 86_400;
+    let days = (leaf.validity().not_after.timestamp() - leaf.validity().not_before.timestamp()) / 86_400;
     assert!((2..=33).contains(&days), "{days} days");
     assert_eq!(authority_key(&leaf), subject_key(&ca));
     assert!(subject_key(&leaf).is_some());
-    assert_ne!(
-        leaf.public_key().raw,
-        ca.public_key().raw,
-        "a key of its own"
-    );
+    assert_ne!(leaf.public_key().raw, ca.public_key().raw, "a key of its own");
 
     let basic = ca.basic_constraints().unwrap().unwrap();
     assert!(basic.critical && basic.value.ca);
@@ -235,12 +207,8 @@ async fn check_bad_origin(identity: Identity, ca: &TestCa) {
     let reply = match Wire::tunnel(play.proxy(), &target, "").await {
         Err(refused) => refused,
         Ok(wire) => {
-            let mut wire = wire
-                .tls("origin.test", play.egret.roots(), &[])
-                .await
-                .unwrap();
-            wire.ask("GET", "/", &format!("Host: {target}\r\n"), b"")
-                .await
+            let mut wire = wire.tls("origin.test", play.egret.roots(), &[]).await.unwrap();
+            wire.ask("GET", "/", &format!("Host: {target}\r\n"), b"").await
         }
     };
     reply.assert_refused(502, "upstream.certificate_invalid");
@@ -273,11 +241,7 @@ async fn an_origin_of_an_unknown_authority_is_refused() {
 
 #[tokio::test]
 async fn broken_origins_are_upstream_failures() {
-    for behaviour in [
-        Raw::Close,
-        Raw::Reset,
-        Raw::Says(b"SSH-2.0-OpenSSH_9.9\r\n"),
-    ] {
+    for behaviour in [Raw::Close, Raw::Reset, Raw::Says(b"SSH-2.0-OpenSSH_9.9\r\n")] {
         let raw = RawOrigin::start(behaviour.clone()).await;
         let port = raw.port();
         let rule = format!("- {{host: origin.test, schemes: [http, https], ports: [{port}]}}");
@@ -286,19 +250,11 @@ async fn broken_origins_are_upstream_failures() {
             let mut wire = Wire::dial(play.proxy()).await;
             let target = format!("{scheme}://origin.test:{port}/");
             let reply = wire
-                .ask(
-                    "GET",
-                    &target,
-                    &format!("Host: origin.test:{port}\r\n"),
-                    b"",
-                )
+                .ask("GET", &target, &format!("Host: origin.test:{port}\r\n"), b"")
                 .await;
             let code = reply.reason().unwrap_or_default().to_owned();
             assert_eq!(reply.status, 502, "{behaviour:?} over {scheme}: {reply:?}");
-            assert!(
-                code.starts_with("upstream."),
-                "{behaviour:?} over {scheme}: {reply:?}"
-            );
+            assert!(code.starts_with("upstream."), "{behaviour:?} over {scheme}: {reply:?}");
             let label = format!("reason=\"{code}\"");
             play.egret
                 .await_metric("egret_upstream_errors_total", &[&label], 1.0)
@@ -316,10 +272,7 @@ async fn a_connection_to_the_origin_is_reused() {
             .assert_passed(200);
     }
     let seen = play.origin.await_requests(5).await;
-    assert!(
-        seen.iter().all(|one| one.connection == seen[0].connection),
-        "{seen:#?}"
-    );
+    assert!(seen.iter().all(|one| one.connection == seen[0].connection), "{seen:#?}");
 }
 
 #[tokio::test]
@@ -337,9 +290,7 @@ async fn a_connection_is_never_shared_by_workloads() {
     for (from, path) in [([127, 0, 0, 1], "/first"), ([127, 0, 0, 3], "/second")] {
         let mut wire = Wire::dial_from(from.into(), play.proxy()).await;
         let target = format!("{}{path}", play.plain("origin.test"));
-        wire.ask("GET", &target, &fields, b"")
-            .await
-            .assert_passed(200);
+        wire.ask("GET", &target, &fields, b"").await.assert_passed(200);
     }
     let seen = play.origin.await_requests(2).await;
     assert_ne!(seen[0].connection, seen[1].connection);
@@ -382,9 +333,7 @@ async fn trailers_compression_redirects_and_statuses_pass() {
     let gzip = client.get(&format!("{base}/gzip")).await;
     assert_eq!(gzip.header("content-encoding"), Some("gzip"));
     assert!(gzip.body.starts_with(&[0x1f, 0x8b]));
-    let away = client
-        .get(&format!("{base}/redirect?to=https://unlisted.test/"))
-        .await;
+    let away = client.get(&format!("{base}/redirect?to=https://unlisted.test/")).await;
     assert_eq!(
         (away.status, away.header("location")),
         (302, Some("https://unlisted.test/"))
@@ -403,8 +352,7 @@ async fn half_a_reply_is_never_a_whole_one() {
     let mut wire = Wire::dial(play.proxy()).await;
     let host = format!("Host: origin.test:{}", play.origin.plain_port());
     let target = format!("{}/close-early", play.plain("origin.test"));
-    wire.send(format!("GET {target} HTTP/1.1\r\n{host}\r\n\r\n"))
-        .await;
+    wire.send(format!("GET {target} HTTP/1.1\r\n{host}\r\n\r\n")).await;
     let head = wire.head().await;
     // Nothing of the reply has gone to the client when its break is seen at once; else half of it has.
     let passed = if head.status == 200 {
@@ -446,9 +394,7 @@ async fn an_origin_of_http_2_and_one_of_http_1_get_the_version_they_speak() {
             .tls("origin.test", play.egret.roots(), &["http/1.1"])
             .await
             .unwrap();
-        let reply = wire
-            .ask("GET", "/", &format!("Host: {target}\r\n"), b"")
-            .await;
+        let reply = wire.ask("GET", "/", &format!("Host: {target}\r\n"), b"").await;
         reply.assert_passed(200);
         let seen = origin.only_request().await;
         assert_eq!(seen.version, version, "{seen:?}");
@@ -491,14 +437,9 @@ async fn a_connect_in_any_dialect_opens_a_tunnel() {
         for framing in ["content-length", "transfer-encoding"] {
             assert_eq!(reply.header(framing), None, "{reply:?}");
         }
-        let mut wire = wire
-            .tls("origin.test", play.egret.roots(), &[])
-            .await
-            .unwrap();
+        let mut wire = wire.tls("origin.test", play.egret.roots(), &[]).await.unwrap();
         let fields = format!("Host: {target}\r\n");
         wire.ask("GET", "/", &fields, b"").await.assert_passed(200);
-        wire.ask("GET", "/again", &fields, b"")
-            .await
-            .assert_passed(200);
+        wire.ask("GET", "/again", &fields, b"").await.assert_passed(200);
     }
 }

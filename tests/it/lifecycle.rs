@@ -32,10 +32,7 @@ async fn only_origin() -> Play {
 async fn a_hangup_takes_the_new_configuration() {
     let play = only_origin().await;
     assert_eq!(
-        (
-            status(&play, "origin.test").await,
-            status(&play, "other.test").await
-        ),
+        (status(&play, "origin.test").await, status(&play, "other.test").await),
         (200, 403)
     );
     play.egret
@@ -43,10 +40,7 @@ async fn a_hangup_takes_the_new_configuration() {
     play.egret.reload().await;
     play.egret.await_metric(RELOADS, TAKEN, 1.0).await;
     assert_eq!(
-        (
-            status(&play, "origin.test").await,
-            status(&play, "other.test").await
-        ),
+        (status(&play, "origin.test").await, status(&play, "other.test").await),
         (403, 200)
     );
 }
@@ -58,10 +52,7 @@ async fn a_changed_file_is_noticed_by_itself() {
         .replace_allowlist("test", &list_of("other.test", play.origin.plain_port()));
     play.egret.await_metric(RELOADS, TAKEN, 1.0).await;
     assert_eq!(
-        (
-            status(&play, "origin.test").await,
-            status(&play, "other.test").await
-        ),
+        (status(&play, "origin.test").await, status(&play, "other.test").await),
         (403, 200)
     );
 }
@@ -93,10 +84,7 @@ async fn a_config_map_that_is_swapped_by_symlink_is_noticed() {
     remount(&lists, &list_of("other.test", play.origin.plain_port()));
     play.egret.await_metric(RELOADS, TAKEN, 1.0).await;
     assert_eq!(
-        (
-            status(&play, "origin.test").await,
-            status(&play, "other.test").await
-        ),
+        (status(&play, "origin.test").await, status(&play, "other.test").await),
         (403, 200)
     );
 }
@@ -104,10 +92,7 @@ async fn a_config_map_that_is_swapped_by_symlink_is_noticed() {
 #[tokio::test]
 async fn a_refused_reload_keeps_the_old_configuration() {
     let play = only_origin().await;
-    let loaded = play
-        .egret
-        .metric("egret_config_loaded_timestamp_seconds", &[])
-        .await;
+    let loaded = play.egret.metric("egret_config_loaded_timestamp_seconds", &[]).await;
     // One good rule before the bad one: taken whole or not at all.
     let mut text = list_of("other.test", play.origin.plain_port());
     text.push_str("  - {hots: third.test}\n");
@@ -115,16 +100,10 @@ async fn a_refused_reload_keeps_the_old_configuration() {
     play.egret.reload().await;
     play.egret.await_metric(RELOADS, REFUSED, 1.0).await;
     assert_eq!(
-        (
-            status(&play, "origin.test").await,
-            status(&play, "other.test").await
-        ),
+        (status(&play, "origin.test").await, status(&play, "other.test").await),
         (200, 403)
     );
-    let still = play
-        .egret
-        .metric("egret_config_loaded_timestamp_seconds", &[])
-        .await;
+    let still = play.egret.metric("egret_config_loaded_timestamp_seconds", &[]).await;
     assert!((loaded - still).abs() < f64::EPSILON);
     assert!(
         play.egret.log().text().contains("test.yaml:4"),
@@ -137,10 +116,7 @@ async fn a_refused_reload_keeps_the_old_configuration() {
     play.egret.reload().await;
     play.egret.await_metric(RELOADS, TAKEN, 1.0).await;
     assert_eq!(
-        (
-            status(&play, "origin.test").await,
-            status(&play, "other.test").await
-        ),
+        (status(&play, "origin.test").await, status(&play, "other.test").await),
         (403, 200)
     );
 }
@@ -158,8 +134,7 @@ async fn a_live_tunnel_survives_a_reload_that_forbids_it() {
     let fields = "Host: origin.test\r\n";
     assert_eq!(wire.ask("GET", "/before", fields, b"").await.status, 200);
 
-    play.egret
-        .replace_allowlist("test", "name: test\nrules: []\n");
+    play.egret.replace_allowlist("test", "name: test\nrules: []\n");
     play.egret.reload().await;
     play.egret.await_metric(RELOADS, TAKEN, 1.0).await;
     assert_eq!(wire.ask("GET", "/after", fields, b"").await.status, 200);
@@ -172,11 +147,8 @@ async fn a_live_intercepted_connection_is_judged_by_the_new_rules() {
     let play = Scene::open().await.start().await;
     let mut wire = play.intercepted("origin.test", &["http/1.1"]).await;
     let fields = format!("Host: {}\r\n", play.secure("origin.test"));
-    wire.ask("GET", "/before", &fields, b"")
-        .await
-        .assert_passed(200);
-    play.egret
-        .replace_allowlist("test", "name: test\nrules: []\n");
+    wire.ask("GET", "/before", &fields, b"").await.assert_passed(200);
+    play.egret.replace_allowlist("test", "name: test\nrules: []\n");
     play.egret.reload().await;
     play.egret.await_metric(RELOADS, TAKEN, 1.0).await;
     wire.ask("GET", "/after", &fields, b"")
@@ -218,10 +190,8 @@ async fn a_drain_does_not_wait_for_ever() {
         .await;
     let mut wire = Wire::dial(play.proxy()).await;
     let host = format!("origin.test:{}", play.origin.plain_port());
-    wire.send(format!(
-        "GET http://{host}/silent HTTP/1.1\r\nHost: {host}\r\n\r\n"
-    ))
-    .await;
+    wire.send(format!("GET http://{host}/silent HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+        .await;
     play.origin.await_requests(1).await;
     play.egret.terminate().await;
     assert_eq!(play.egret.exit().await.code(), Some(0));

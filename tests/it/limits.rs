@@ -16,10 +16,7 @@ async fn limited(limits: &str) -> Play {
 /// Heads that are malformed, or that two readers could read in two ways. `$` stands for the origin's authority.
 const BAD_HEADS: &[(&str, &str)] = &[
     ("no host", "GET http://$/ HTTP/1.1\r\n\r\n"),
-    (
-        "two hosts",
-        "GET http://$/ HTTP/1.1\r\nHost: $\r\nHost: $\r\n\r\n",
-    ),
+    ("two hosts", "GET http://$/ HTTP/1.1\r\nHost: $\r\nHost: $\r\n\r\n"),
     (
         "a list of hosts",
         "GET http://$/ HTTP/1.1\r\nHost: $, evil.test\r\n\r\n",
@@ -32,10 +29,7 @@ const BAD_HEADS: &[(&str, &str)] = &[
         "user info in the target",
         "GET http://user:pw@$/ HTTP/1.1\r\nHost: $\r\n\r\n",
     ),
-    (
-        "another host",
-        "GET http://$/ HTTP/1.1\r\nHost: evil.test\r\n\r\n",
-    ),
+    ("another host", "GET http://$/ HTTP/1.1\r\nHost: evil.test\r\n\r\n"),
     (
         "length and encoding",
         "POST http://$/ HTTP/1.1\r\nHost: $\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -93,30 +87,12 @@ const BAD_HEADS: &[(&str, &str)] = &[
         "a field without colon",
         "GET http://$/ HTTP/1.1\r\nHost: $\r\nnonsense\r\n\r\n",
     ),
-    (
-        "a zero byte",
-        "GET http://$/ HTTP/1.1\r\nHost: $\r\nX: a\0b\r\n\r\n",
-    ),
-    (
-        "a space in the target",
-        "GET http://$/a b HTTP/1.1\r\nHost: $\r\n\r\n",
-    ),
-    (
-        "a strange version",
-        "GET http://$/ HTTP/1.2.3\r\nHost: $\r\n\r\n",
-    ),
-    (
-        "an unknown scheme",
-        "GET ftp://$/ HTTP/1.1\r\nHost: $\r\n\r\n",
-    ),
-    (
-        "origin-form at the proxy",
-        "GET / HTTP/1.1\r\nHost: $\r\n\r\n",
-    ),
-    (
-        "a scheme in CONNECT",
-        "CONNECT http://$ HTTP/1.1\r\nHost: $\r\n\r\n",
-    ),
+    ("a zero byte", "GET http://$/ HTTP/1.1\r\nHost: $\r\nX: a\0b\r\n\r\n"),
+    ("a space in the target", "GET http://$/a b HTTP/1.1\r\nHost: $\r\n\r\n"),
+    ("a strange version", "GET http://$/ HTTP/1.2.3\r\nHost: $\r\n\r\n"),
+    ("an unknown scheme", "GET ftp://$/ HTTP/1.1\r\nHost: $\r\n\r\n"),
+    ("origin-form at the proxy", "GET / HTTP/1.1\r\nHost: $\r\n\r\n"),
+    ("a scheme in CONNECT", "CONNECT http://$ HTTP/1.1\r\nHost: $\r\n\r\n"),
     (
         "no port in CONNECT",
         "CONNECT origin.test HTTP/1.1\r\nHost: origin.test\r\n\r\n",
@@ -129,10 +105,7 @@ const BAD_HEADS: &[(&str, &str)] = &[
         "a port beyond the last",
         "CONNECT origin.test:65536 HTTP/1.1\r\nHost: origin.test:65536\r\n\r\n",
     ),
-    (
-        "a path in CONNECT",
-        "CONNECT $/x HTTP/1.1\r\nHost: $\r\n\r\n",
-    ),
+    ("a path in CONNECT", "CONNECT $/x HTTP/1.1\r\nHost: $\r\n\r\n"),
     ("nonsense", "\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n"),
 ];
 
@@ -145,16 +118,9 @@ async fn bad_heads_are_refused_and_go_no_further() {
         wire.send(head.replace('$', &authority)).await;
         let reply = wire.reply().await;
         let code = reply.reason().unwrap_or_default();
-        let known = [
-            "request.malformed",
-            "request.ambiguous",
-            "request.unsupported",
-        ];
+        let known = ["request.malformed", "request.ambiguous", "request.unsupported"];
         let fits = known.contains(&code) || code.starts_with("name.");
-        assert!(
-            matches!(reply.status, 400 | 403 | 501 | 505),
-            "{what}: {reply:?}"
-        );
+        assert!(matches!(reply.status, 400 | 403 | 501 | 505), "{what}: {reply:?}");
         assert!(fits, "{what}: {reply:?}");
         assert!(wire.is_closed().await, "{what}: the connection stays open");
     }
@@ -185,12 +151,7 @@ async fn bad_chunks_do_not_make_a_whole_request() {
         let reply = wire.reply().await;
         assert_eq!(reply.status, 400, "{body:?}: {reply:?}");
     }
-    let whole = play
-        .origin
-        .requests()
-        .into_iter()
-        .filter(|one| one.complete)
-        .count();
+    let whole = play.origin.requests().into_iter().filter(|one| one.complete).count();
     assert_eq!(whole, 0, "a broken body arrived as a whole one");
 }
 
@@ -219,10 +180,7 @@ async fn a_huge_head_is_refused() {
     let many = "X-Many: m\r\n".repeat(200);
     let reply = play.ask("GET", "origin.test", "/", &many, b"").await;
     assert_eq!(reply.status, 431, "{reply:?}");
-    assert!(
-        reply.reason().unwrap().starts_with("limit.head_"),
-        "{reply:?}"
-    );
+    assert!(reply.reason().unwrap().starts_with("limit.head_"), "{reply:?}");
     // The same inside an intercepted connection.
     let reply = play.secure_ask("GET", "origin.test", "/", &huge, b"").await;
     reply.assert_refused(431, "limit.head_size");
@@ -253,15 +211,9 @@ async fn a_slow_head_is_not_waited_for() {
 #[tokio::test]
 async fn a_slow_hello_is_not_waited_for() {
     let raw = RawOrigin::start(Raw::Echo).await;
-    let rule = format!(
-        "- {{host: origin.test, ports: [{}], treatment: tunnel}}",
-        raw.port()
-    );
+    let rule = format!("- {{host: origin.test, ports: [{}], treatment: tunnel}}", raw.port());
     let scene = Scene::new().await.allow(&rule);
-    let play = scene
-        .section("limits: {client_hello_timeout: 300ms}")
-        .start()
-        .await;
+    let play = scene.section("limits: {client_hello_timeout: 300ms}").start().await;
     let target = format!("origin.test:{}", raw.port());
     let mut wire = Wire::tunnel(play.proxy(), &target, "").await.unwrap();
     wire.send([0x16, 0x03, 0x01]).await;
@@ -287,20 +239,14 @@ async fn connections_beyond_the_limit_are_turned_away() {
         .ok();
     let said = String::from_utf8(beyond.rest().await).unwrap();
     // Closed at once, or told so first.
-    assert!(
-        said.is_empty() || said.contains("limit.connections"),
-        "{said}"
-    );
+    assert!(said.is_empty() || said.contains("limit.connections"), "{said}");
     play.origin.assert_untouched();
     // With room again, the next one is served.
     held.clear();
     eventually("a free place", || async {
         let mut wire = Wire::dial(play.proxy()).await;
         let fields = format!("Host: origin.test:{}\r\n", play.origin.plain_port());
-        let request = format!(
-            "GET {}/ HTTP/1.1\r\n{fields}\r\n",
-            play.plain("origin.test")
-        );
+        let request = format!("GET {}/ HTTP/1.1\r\n{fields}\r\n", play.plain("origin.test"));
         wire.try_send(request).await.ok()?;
         let said = wire.first_bytes().await;
         said.starts_with(b"HTTP/1.1 200").then_some(())
@@ -313,10 +259,7 @@ async fn exchanges_beyond_the_limit_are_refused() {
     let play = limited("exchanges: 1").await;
     let mut held = Wire::dial(play.proxy()).await;
     let fields = format!("Host: origin.test:{}\r\n", play.origin.plain_port());
-    let request = format!(
-        "GET {}/silent HTTP/1.1\r\n{fields}\r\n",
-        play.plain("origin.test")
-    );
+    let request = format!("GET {}/silent HTTP/1.1\r\n{fields}\r\n", play.plain("origin.test"));
     held.send(request).await;
     play.origin.await_requests(1).await;
     let reply = play.get("/beyond").await;
@@ -328,9 +271,7 @@ async fn exchanges_beyond_the_limit_are_refused() {
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_cut_off() {
     let play = limited("body_bytes: 1KiB").await;
-    let reply = play
-        .ask("POST", "origin.test", "/body", "", &[b'b'; 4096])
-        .await;
+    let reply = play.ask("POST", "origin.test", "/body", "", &[b'b'; 4096]).await;
     reply.assert_refused(413, "limit.body_size");
     assert!(!play.origin.requests().iter().any(|one| one.complete));
 }
@@ -351,10 +292,7 @@ async fn an_origin_that_does_not_shake_hands_is_not_waited_for() {
     let raw = RawOrigin::start(Raw::Silent).await;
     let rule = format!("- {{host: origin.test, ports: [{}]}}", raw.port());
     let scene = Scene::new().await.allow(&rule);
-    let play = scene
-        .section("limits: {connect_timeout: 300ms}")
-        .start()
-        .await;
+    let play = scene.section("limits: {connect_timeout: 300ms}").start().await;
     let mut wire = Wire::dial(play.proxy()).await;
     let target = format!("https://origin.test:{}/", raw.port());
     let fields = format!("Host: origin.test:{}\r\n", raw.port());

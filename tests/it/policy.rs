@@ -12,9 +12,9 @@ const NARROW: &str = "\
 async fn narrow() -> Play {
     let scene = Scene::new().await.allow(NARROW);
     let names = ["a.wild.test", "a.b.wild.test", "wild.test"];
-    let scene = names.into_iter().fold(scene, |scene, name| {
-        scene.name(name, at(&["127.0.0.1"])).permit(name)
-    });
+    let scene = names
+        .into_iter()
+        .fold(scene, |scene, name| scene.name(name, at(&["127.0.0.1"])).permit(name));
     scene.start().await
 }
 
@@ -56,22 +56,12 @@ async fn what_no_rule_names_is_refused_with_the_nearest_reason() {
         ("GET", "unlisted.test", "/", "host.not_listed"),
         ("GET", "wild.test", "/", "host.not_listed"),
         ("GET", "evilorigin.test", "/repos/a", "host.not_listed"),
-        (
-            "GET",
-            "origin.test.evil.test",
-            "/repos/a",
-            "host.not_listed",
-        ),
+        ("GET", "origin.test.evil.test", "/repos/a", "host.not_listed"),
         ("DELETE", "origin.test", "/repos/a", "method.not_listed"),
         ("GET", "origin.test", "/other", "path.not_listed"),
         ("GET", "origin.test", "/one/x/y/end", "path.not_listed"),
         ("GET", "origin.test", "/repos/../other", "path.not_listed"),
-        (
-            "GET",
-            "origin.test",
-            "/repos/%2e%2e/other",
-            "path.not_listed",
-        ),
+        ("GET", "origin.test", "/repos/%2e%2e/other", "path.not_listed"),
     ];
     for (method, host, path, code) in refused {
         let reply = play.ask(method, host, path, "", b"").await;
@@ -100,11 +90,7 @@ async fn a_refused_name_is_never_looked_up() {
     play.ask("GET", "origin.test", "/other", "", b"")
         .await
         .assert_refused(403, "path.not_listed");
-    assert!(
-        play.dns.questions().is_empty(),
-        "{:?}",
-        play.dns.questions()
-    );
+    assert!(play.dns.questions().is_empty(), "{:?}", play.dns.questions());
 }
 
 #[tokio::test]
@@ -198,12 +184,10 @@ async fn with_credential() -> Play {
 fn sha256_hex(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     use std::fmt::Write;
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").unwrap();
-            hex
-        })
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
 }
 
 fn basic(credential: &str) -> String {
@@ -252,9 +236,7 @@ async fn a_right_credential_opens_and_goes_no_further() {
 async fn observe_records_a_denial_and_lets_it_pass() {
     let play = Scene::new()
         .await
-        .workloads(
-            "- {name: watched, match: {networks: [127.0.0.0/8]}, allow: [test], mode: observe}",
-        )
+        .workloads("- {name: watched, match: {networks: [127.0.0.0/8]}, allow: [test], mode: observe}")
         .allow("- {host: origin.test, schemes: [http], ports: [$PLAIN], paths: [\"/ok\"]}")
         .start()
         .await;
@@ -267,9 +249,9 @@ async fn observe_records_a_denial_and_lets_it_pass() {
 
 #[tokio::test]
 async fn observe_never_opens_special_addresses() {
-    let scene = Scene::new().await.workloads(
-        "- {name: watched, match: {networks: [127.0.0.0/8]}, allow: [test], mode: observe}",
-    );
+    let scene = Scene::new()
+        .await
+        .workloads("- {name: watched, match: {networks: [127.0.0.0/8]}, allow: [test], mode: observe}");
     let scene = scene.allow("- {host: origin.test, ports: [443]}");
     let play = scene.name("inner.test", at(&["127.0.0.1"])).start().await;
     let reply = play.ask("GET", "inner.test", "/", "", b"").await;
@@ -281,41 +263,27 @@ async fn observe_never_opens_special_addresses() {
 async fn the_same_request_gets_the_same_verdict_however_it_arrives() {
     let play = Scene::new()
         .await
-        .allow(
-            "- {host: origin.test, schemes: [http, https], ports: [$PLAIN, $TLS], methods: [GET], paths: [\"/ok\"]}",
-        )
+        .allow("- {host: origin.test, schemes: [http, https], ports: [$PLAIN, $TLS], methods: [GET], paths: [\"/ok\"]}")
         .start()
         .await;
     let absolute = |path: &'static str| play.ask("GET", "origin.test", path, "", b"");
     let verdict = |reply: &Reply| (reply.status, reply.reason().map(str::to_owned));
     let refused = (403, Some("path.not_listed".to_owned()));
     assert_eq!(verdict(&absolute("/ok").await), (200, None));
-    assert_eq!(
-        verdict(&play.secure_get("origin.test", "/ok").await),
-        (200, None)
-    );
+    assert_eq!(verdict(&play.secure_get("origin.test", "/ok").await), (200, None));
     assert_eq!(verdict(&absolute("/no").await), refused);
-    assert_eq!(
-        verdict(&play.secure_get("origin.test", "/no").await),
-        refused
-    );
+    assert_eq!(verdict(&play.secure_get("origin.test", "/no").await), refused);
 
     let wire = play.intercepted("origin.test", &["h2"]).await;
     let mut inner = crate::support::client::H2::over(wire).await;
     let base = format!("https://{}", play.secure("origin.test"));
-    assert_eq!(
-        verdict(&inner.get(&format!("{base}/ok")).await),
-        (200, None)
-    );
+    assert_eq!(verdict(&inner.get(&format!("{base}/ok")).await), (200, None));
     assert_eq!(verdict(&inner.get(&format!("{base}/no")).await), refused);
 
     // HTTP/2 with prior knowledge to the proxy itself.
     let wire = Wire::dial(play.proxy()).await;
     let mut outer = crate::support::client::H2::over(wire).await;
     let base = play.plain("origin.test");
-    assert_eq!(
-        verdict(&outer.get(&format!("{base}/ok")).await),
-        (200, None)
-    );
+    assert_eq!(verdict(&outer.get(&format!("{base}/ok")).await), (200, None));
     assert_eq!(verdict(&outer.get(&format!("{base}/no")).await), refused);
 }

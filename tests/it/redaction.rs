@@ -43,8 +43,7 @@ async fn at_home() -> Play {
 
 /// Sends a body over an intercepted connection.
 async fn post(play: &Play, path: &str, fields: &str, body: &[u8]) -> Reply {
-    play.secure_ask("POST", "origin.test", path, fields, body)
-        .await
+    play.secure_ask("POST", "origin.test", path, fields, body).await
 }
 
 /// Neither the trail nor the log nor the metrics may hold the secret.
@@ -68,37 +67,24 @@ fn assert_finding(record: &Value, place: &str) {
 #[tokio::test]
 async fn a_json_body_stays_valid_and_as_long() {
     let play = open().await;
-    let document =
-        json!({"tool": "note", "nested": json!({"key": token()}).to_string(), "n": [1, 2]});
+    let document = json!({"tool": "note", "nested": json!({"key": token()}).to_string(), "n": [1, 2]});
     let body = document.to_string();
     let fields = "Content-Type: application/json\r\n";
-    post(&play, "/json", fields, body.as_bytes())
-        .await
-        .assert_passed(200);
+    post(&play, "/json", fields, body.as_bytes()).await.assert_passed(200);
 
     let seen = play.origin.only_request().await;
     assert!(!seen.text().contains(&secret()), "{}", seen.text());
-    let length = seen
-        .header("content-length")
-        .map(|text| text.parse::<u64>().unwrap());
-    assert!(
-        length.is_none_or(|length| length == seen.length),
-        "{seen:?}"
-    );
+    let length = seen.header("content-length").map(|text| text.parse::<u64>().unwrap());
+    assert!(length.is_none_or(|length| length == seen.length), "{seen:?}");
     assert_eq!(seen.body.len(), body.len(), "the same length by default");
     let arrived = seen.json();
-    assert_eq!(
-        (&arrived["tool"], &arrived["n"]),
-        (&document["tool"], &document["n"])
-    );
+    assert_eq!((&arrived["tool"], &arrived["n"]), (&document["tool"], &document["n"]));
     let nested: Value = serde_json::from_str(arrived["nested"].as_str().unwrap()).unwrap();
     assert!(nested["key"].is_string());
 
     assert_finding(&play.egret.record_of("/json").await, "body");
     let labels = ["rule=\"github-pat\"", "where=\"body\""];
-    play.egret
-        .await_metric("egret_redactions_total", &labels, 1.0)
-        .await;
+    play.egret.await_metric("egret_redactions_total", &labels, 1.0).await;
     assert_kept_secret(&play).await;
 }
 
@@ -129,8 +115,7 @@ async fn a_secret_in_pieces_is_found() {
     let play = open().await;
     let mut wire = play.intercepted("origin.test", &["http/1.1"]).await;
     let host = play.secure("origin.test");
-    let head =
-        format!("POST /pieces HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let head = format!("POST /pieces HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n");
     wire.send(head).await;
     for byte in token().bytes() {
         wire.send([b"1\r\n", &[byte][..], b"\r\n"].concat()).await;
@@ -150,22 +135,14 @@ async fn header_path_and_query_are_covered() {
         .await
         .assert_passed(200);
     let query = format!("/query?note={}&rest=1", token());
-    play.secure_get("origin.test", &query)
-        .await
-        .assert_passed(200);
+    play.secure_get("origin.test", &query).await.assert_passed(200);
     let path = format!("/path/{}/rest", token());
-    play.secure_get("origin.test", &path)
-        .await
-        .assert_passed(200);
+    play.secure_get("origin.test", &path).await.assert_passed(200);
 
     let seen = play.origin.await_requests(3).await;
     let arrived = format!("{seen:?}");
     assert!(!arrived.contains(&secret()), "{arrived}");
-    assert!(
-        seen[1].target.starts_with("/query?note="),
-        "{}",
-        seen[1].target
-    );
+    assert!(seen[1].target.starts_with("/query?note="), "{}", seen[1].target);
     assert!(seen[1].target.ends_with("&rest=1"), "{}", seen[1].target);
     assert!(seen[2].target.starts_with("/path/"), "{}", seen[2].target);
     assert!(seen[2].target.ends_with("/rest"), "{}", seen[2].target);
@@ -212,19 +189,14 @@ async fn at_home_it_passes_in_its_own_field_only() {
         .await;
     reply.assert_passed(200);
     let seen = play.origin.only_request().await;
-    assert!(
-        !format!("{seen:?}{}", seen.text()).contains(&secret()),
-        "{seen:?}"
-    );
+    assert!(!format!("{seen:?}{}", seen.text()).contains(&secret()), "{seen:?}");
 }
 
 #[tokio::test]
 async fn a_key_elsewhere_never_arrives() {
     let play = at_home().await;
     let fields = format!("Authorization: Bearer {}\r\n", token());
-    let reply = play
-        .secure_ask("GET", "origin.test", "/elsewhere", &fields, b"")
-        .await;
+    let reply = play.secure_ask("GET", "origin.test", "/elsewhere", &fields, b"").await;
     // A credential for another audience is refused or rewritten; it is never sent.
     if reply.status != 200 {
         reply.assert_refused(403, "secret.wrong_audience");
@@ -241,14 +213,10 @@ async fn the_form_of_arrival_makes_no_difference() {
     play.ask("POST", "origin.test", "/absolute", "", body.as_bytes())
         .await
         .assert_passed(200);
-    post(&play, "/http1", "", body.as_bytes())
-        .await
-        .assert_passed(200);
+    post(&play, "/http1", "", body.as_bytes()).await.assert_passed(200);
     let mut client = H2::over(play.intercepted("origin.test", &["h2"]).await).await;
     let url = format!("https://{}/http2", play.secure("origin.test"));
-    let request = Request::post(url)
-        .body(Full::new(Bytes::from(body)))
-        .unwrap();
+    let request = Request::post(url).body(Full::new(Bytes::from(body))).unwrap();
     client.send(request).await.unwrap().assert_passed(200);
 
     let seen = play.origin.await_requests(3).await;
@@ -289,9 +257,7 @@ async fn a_surface_can_block_or_only_alert() {
             .start()
             .await;
         let fields = format!("X-Note: {}\r\n", token());
-        let reply = play
-            .secure_ask("GET", "origin.test", "/mode", &fields, b"")
-            .await;
+        let reply = play.secure_ask("GET", "origin.test", "/mode", &fields, b"").await;
         assert_eq!(reply.status, status, "{mode}: {reply:?}");
         if mode == "block" {
             reply.assert_refused(403, "secret.blocked");
@@ -312,25 +278,15 @@ async fn a_template_replaces_the_whole_secret() {
         .start()
         .await;
     let body = json!({"key": token()}).to_string();
-    post(&play, "/template", "", body.as_bytes())
-        .await
-        .assert_passed(200);
+    post(&play, "/template", "", body.as_bytes()).await.assert_passed(200);
     let seen = play.origin.only_request().await;
     assert!(
-        seen.json()["key"]
-            .as_str()
-            .unwrap()
-            .contains("[redacted:github-pat]"),
+        seen.json()["key"].as_str().unwrap().contains("[redacted:github-pat]"),
         "{}",
         seen.text()
     );
-    let length = seen
-        .header("content-length")
-        .map(|text| text.parse::<u64>().unwrap());
-    assert!(
-        length.is_none_or(|length| length == seen.length),
-        "{seen:?}"
-    );
+    let length = seen.header("content-length").map(|text| text.parse::<u64>().unwrap());
+    assert!(length.is_none_or(|length| length == seen.length), "{seen:?}");
 }
 
 #[tokio::test]
@@ -341,9 +297,7 @@ async fn a_body_that_is_not_what_it_says_does_not_slip_through() {
         let fields = format!("Content-Encoding: {encoding}\r\n");
         let reply = post(&play, "/mislabelled", &fields, plain.as_bytes()).await;
         let arrived = play.origin.requests();
-        let whole = arrived
-            .iter()
-            .any(|one| one.complete && one.body == plain.as_bytes());
+        let whole = arrived.iter().any(|one| one.complete && one.body == plain.as_bytes());
         assert!(!whole, "{encoding}: the secret arrived; {reply:?}");
     }
 }

@@ -17,9 +17,7 @@ async fn origin() -> (TestCa, Origin) {
 async fn the_origin_remembers_what_it_was_asked() {
     let (_ca, origin) = origin().await;
     let mut wire = Wire::dial(([127, 0, 0, 1], origin.plain_port()).into()).await;
-    let reply = wire
-        .ask("POST", "/echo?a=1", "Host: origin.test\r\n", b"ping")
-        .await;
+    let reply = wire.ask("POST", "/echo?a=1", "Host: origin.test\r\n", b"ping").await;
     assert_eq!((reply.status, reply.text()), (200, "ping"));
     let seen = origin.only_request().await;
     assert_eq!((seen.target.as_str(), seen.text()), ("/echo?a=1", "ping"));
@@ -33,10 +31,7 @@ async fn the_origin_speaks_both_versions_inside_tls() {
     let roots = || roots_from_pem(ca.pem().as_bytes());
     let wire = Wire::dial(address).await;
     let wire = wire.tls("origin.test", roots(), &["h2"]).await.unwrap();
-    let reply = H2::over(wire)
-        .await
-        .get("https://origin.test/trailers")
-        .await;
+    let reply = H2::over(wire).await.get("https://origin.test/trailers").await;
     assert_eq!((reply.status, reply.text()), (200, "body"));
 
     let wire = Wire::dial(address).await;

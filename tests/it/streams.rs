@@ -14,19 +14,14 @@ async fn open() -> Play {
 /// Egret's peak memory after it has done each kind of work once.
 async fn warm(play: &Play) -> u64 {
     play.get("/warm").await.assert_passed(200);
-    play.secure_get("origin.test", "/warm-tls")
-        .await
-        .assert_passed(200);
+    play.secure_get("origin.test", "/warm-tls").await.assert_passed(200);
     play.egret.memory_kib("VmHWM")
 }
 
 fn assert_constant(play: &Play, before: u64) {
     let after = play.egret.memory_kib("VmHWM");
     let grown = after.saturating_sub(before);
-    assert!(
-        grown < CONSTANT_KIB,
-        "grew by {grown} KiB from {before} KiB"
-    );
+    assert!(grown < CONSTANT_KIB, "grew by {grown} KiB from {before} KiB");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,10 +79,8 @@ async fn a_big_download_passes_in_constant_memory() {
     let before = warm(&play).await;
     let mut wire = play.intercepted("origin.test", &["http/1.1"]).await;
     let host = play.secure("origin.test");
-    wire.send(format!(
-        "GET /big?bytes={BYTES} HTTP/1.1\r\nHost: {host}\r\n\r\n"
-    ))
-    .await;
+    wire.send(format!("GET /big?bytes={BYTES} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+        .await;
     assert_eq!(wire.head().await.status, 200);
     let mut length = 0;
     loop {

@@ -18,9 +18,7 @@ async fn open() -> Play {
 async fn a_record_says_who_what_and_how_it_ended() {
     let play = open().await;
     let started = OffsetDateTime::now_utc();
-    let reply = play
-        .ask("POST", "origin.test", "/echo?a=1", "", b"four")
-        .await;
+    let reply = play.ask("POST", "origin.test", "/echo?a=1", "", b"four").await;
     reply.assert_passed(200);
     // Written before the reply's last byte, so there is nothing to wait for.
     let records = play.egret.records();
@@ -51,10 +49,7 @@ async fn a_record_says_who_what_and_how_it_ended() {
         assert_eq!(record[field], value, "{field} in {record}");
     }
     assert!(record["reason"].is_null(), "{record}");
-    assert!(
-        record["id"].as_str().is_some_and(|id| id.len() >= 16),
-        "{record}"
-    );
+    assert!(record["id"].as_str().is_some_and(|id| id.len() >= 16), "{record}");
     assert!(
         record["client"]["ip"]
             .as_str()
@@ -92,10 +87,7 @@ async fn every_fate_has_its_record_in_order() {
         .iter()
         .map(|one| one["seq"].as_u64().unwrap())
         .collect();
-    assert!(
-        numbers.windows(2).all(|pair| pair[1] == pair[0] + 1),
-        "{numbers:?}"
-    );
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
     assert_eq!(records[1]["reason"], "host.not_listed");
     assert_eq!(records[1]["status"], 403);
     assert_eq!(
@@ -120,13 +112,9 @@ async fn the_metrics_agree_with_the_trail() {
     play.ask("GET", "unlisted.test", "/", "", b"").await;
     let workload = "workload=\"tester\"";
     let allowed = [workload, "form=\"absolute\"", "decision=\"allow\""];
-    play.egret
-        .await_metric("egret_exchanges_total", &allowed, 3.0)
-        .await;
+    play.egret.await_metric("egret_exchanges_total", &allowed, 3.0).await;
     let denied = [workload, "decision=\"deny\"", "reason=\"host.not_listed\""];
-    play.egret
-        .await_metric("egret_exchanges_total", &denied, 1.0)
-        .await;
+    play.egret.await_metric("egret_exchanges_total", &denied, 1.0).await;
     let written = play.egret.metric("egret_audit_records_total", &[]).await;
     assert!(written >= 4.0, "{written}");
     let errors = play.egret.metric("egret_audit_errors_total", &[]).await;
@@ -138,10 +126,8 @@ async fn an_abandoned_exchange_is_recorded_once() {
     let play = open().await;
     let mut wire = Wire::dial(play.proxy()).await;
     let host = format!("origin.test:{}", play.origin.plain_port());
-    wire.send(format!(
-        "GET http://{host}/silent HTTP/1.1\r\nHost: {host}\r\n\r\n"
-    ))
-    .await;
+    wire.send(format!("GET http://{host}/silent HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+        .await;
     play.origin.await_requests(1).await;
     drop(wire);
     let record = play.egret.record_of("/silent").await;
@@ -153,10 +139,7 @@ async fn the_trail_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let play = open().await;
     play.get("/").await.assert_passed(200);
-    let mode = std::fs::metadata(play.egret.audit())
-        .unwrap()
-        .permissions()
-        .mode();
+    let mode = std::fs::metadata(play.egret.audit()).unwrap().permissions().mode();
     assert_eq!(mode & 0o007, 0, "{mode:o}");
 }
 
@@ -176,15 +159,11 @@ async fn without_a_trail_nothing_leaves_until_it_can_be_written_again() {
     refused.assert_refused(503, "audit.unwritable");
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
     let reached = play.origin.requests().len();
-    play.get("/while-full")
-        .await
-        .assert_refused(503, "audit.unwritable");
+    play.get("/while-full").await.assert_refused(503, "audit.unwritable");
     let refused = play.tunnel("origin.test").await.err().unwrap();
     refused.assert_refused(503, "audit.unwritable");
     assert_eq!(play.origin.requests().len(), reached, "went out unrecorded");
-    play.egret
-        .await_metric("egret_audit_errors_total", &[], 1.0)
-        .await;
+    play.egret.await_metric("egret_audit_errors_total", &[], 1.0).await;
 
     play.egret.limit_file_size("unlimited").await;
     eventually("recovery", || async {
@@ -202,13 +181,9 @@ async fn an_operator_can_choose_to_go_on_without_a_trail() {
     play.get("/before").await.assert_passed(200);
     play.egret.limit_file_size("1").await;
     for number in 0..3 {
-        play.get(&format!("/full-{number}"))
-            .await
-            .assert_passed(200);
+        play.get(&format!("/full-{number}")).await.assert_passed(200);
     }
-    play.egret
-        .await_metric("egret_audit_errors_total", &[], 1.0)
-        .await;
+    play.egret.await_metric("egret_audit_errors_total", &[], 1.0).await;
 }
 
 #[tokio::test]

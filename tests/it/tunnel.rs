@@ -15,10 +15,7 @@ async fn tunnelled() -> Play {
 
 /// A play in which the tunnel leads to `raw`, so that bytes need not be real TLS after the first message.
 async fn to_raw(raw: &RawOrigin) -> Play {
-    let rule = format!(
-        "- {{host: origin.test, ports: [{}], treatment: tunnel}}",
-        raw.port()
-    );
+    let rule = format!("- {{host: origin.test, ports: [{}], treatment: tunnel}}", raw.port());
     Scene::new().await.allow(&rule).start().await
 }
 
@@ -62,12 +59,7 @@ async fn the_origins_own_certificate_reaches_the_client() {
     let roots = roots_from_pem(play.ca.pem().as_bytes());
     let mut wire = wire.tls("origin.test", roots, &["http/1.1"]).await.unwrap();
     let reply = wire
-        .ask(
-            "GET",
-            "/through",
-            "Host: origin.test\r\nConnection: close\r\n",
-            b"",
-        )
+        .ask("GET", "/through", "Host: origin.test\r\nConnection: close\r\n", b"")
         .await;
     assert_eq!((reply.status, reply.text()), (200, "hello"));
     drop(wire);
@@ -100,9 +92,7 @@ async fn check_refused(first: &[u8], code: &str) {
     assert_eq!(raw.received(), b"", "reached the origin");
     assert_eq!(play.egret.records().len(), 1, "one record a tunnel");
     let label = format!("reason=\"{code}\"");
-    play.egret
-        .await_metric("egret_exchanges_total", &[&label], 1.0)
-        .await;
+    play.egret.await_metric("egret_exchanges_total", &[&label], 1.0).await;
 }
 
 #[tokio::test]
@@ -123,11 +113,7 @@ async fn a_missing_server_name_is_refused() {
 
 #[tokio::test]
 async fn what_is_not_tls_is_refused() {
-    check_refused(
-        b"GET / HTTP/1.1\r\nHost: origin.test\r\n\r\n",
-        "tls.not_tls",
-    )
-    .await;
+    check_refused(b"GET / HTTP/1.1\r\nHost: origin.test\r\n\r\n", "tls.not_tls").await;
     check_refused(b"SSH-2.0-OpenSSH_9.9\r\n", "tls.not_tls").await;
     check_refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "tls.not_tls").await;
 }
@@ -197,10 +183,7 @@ async fn a_half_closed_direction_leaves_the_other_open() {
     let record = play.egret.await_records(1).await.remove(0);
     assert_eq!(record["bytes_out"], hello.len() + 8, "{record}");
     assert_eq!(record["bytes_in"], 14, "{record}");
-    let out = play
-        .egret
-        .metric("egret_bytes_total", &["direction=\"out\""])
-        .await;
+    let out = play.egret.metric("egret_bytes_total", &["direction=\"out\""]).await;
     assert!(out >= 8.0, "{out}");
 }
 

@@ -21,9 +21,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let handshake = client_async(url, wire.into_stream());
-    Ok(within("the WebSocket handshake", Box::pin(handshake))
-        .await?
-        .0)
+    Ok(within("the WebSocket handshake", Box::pin(handshake)).await?.0)
 }
 
 async fn secure_upgrade(
@@ -62,17 +60,10 @@ async fn messages_pass_both_ways() {
     }
     for length in [1, 125, 126, 65_535, 65_536, 1 << 20] {
         let message = Message::binary(vec![7; length]);
-        assert_eq!(
-            echo(&mut socket, message.clone()).await,
-            message,
-            "{length} bytes"
-        );
+        assert_eq!(echo(&mut socket, message.clone()).await, message, "{length} bytes");
     }
     socket.close(None).await.unwrap();
-    within("the close", async {
-        while socket.next().await.is_some() {}
-    })
-    .await;
+    within("the close", async { while socket.next().await.is_some() {} }).await;
     drop(socket);
     let record = play.egret.record_of("/ws").await;
     assert_eq!(record["status"], 101, "{record}");
@@ -99,10 +90,7 @@ async fn a_secret_in_a_message_leaves_unreadable() {
     let back = back.into_text().unwrap();
     assert!(!back.contains(&secret), "{back}");
     assert_eq!(back.len(), text.len());
-    assert!(
-        serde_json::from_str::<serde_json::Value>(&back).is_ok(),
-        "{back}"
-    );
+    assert!(serde_json::from_str::<serde_json::Value>(&back).is_ok(), "{back}");
     drop(socket);
     let record = play.egret.record_of("/ws").await;
     assert_eq!(record["redactions"][0]["where"], "websocket", "{record}");
@@ -120,10 +108,7 @@ async fn a_secret_in_fragments_leaves_unreadable() {
         let payload = part.as_bytes().to_vec();
         Message::Frame(Frame::message(payload, OpCode::Data(kind), last))
     };
-    socket
-        .send(fragment(first, Data::Text, false))
-        .await
-        .unwrap();
+    socket.send(fragment(first, Data::Text, false)).await.unwrap();
     let back = echo(&mut socket, fragment(second, Data::Continue, true)).await;
     let back = back.into_text().unwrap();
     assert_eq!(back.len(), text.len());
@@ -137,10 +122,7 @@ async fn a_switch_with_a_wrong_proof_is_refused() {
         panic!("a switch with a wrong proof went through");
     };
     assert_eq!(response.status(), 502);
-    assert_eq!(
-        response.headers()["x-egret-reason"],
-        "upstream.upgrade_invalid"
-    );
+    assert_eq!(response.headers()["x-egret-reason"], "upstream.upgrade_invalid");
     play.egret.refusal("upstream.upgrade_invalid").await;
 }
 

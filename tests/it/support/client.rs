@@ -58,15 +58,8 @@ impl Reply {
     /// Fails unless this is Egret's own refusal with this status and code, in the form that the contract promises.
     #[track_caller]
     pub(crate) fn assert_refused(&self, status: u16, code: &str) {
-        assert_eq!(
-            (self.status, self.reason()),
-            (status, Some(code)),
-            "{self:?}"
-        );
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json")
-        );
+        assert_eq!((self.status, self.reason()), (status, Some(code)), "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
         let proxy_status = self.header("proxy-status").unwrap_or_default();
         assert!(proxy_status.starts_with("egret; error="), "{self:?}");
         let problem = self.json();
@@ -117,20 +110,12 @@ impl Wire<TcpStream> {
     }
 
     /// Asks the proxy for a tunnel to `target` (`host:port`); a refusal comes back as the reply.
-    pub(crate) async fn tunnel(
-        proxy: SocketAddr,
-        target: &str,
-        fields: &str,
-    ) -> Result<Self, Reply> {
+    pub(crate) async fn tunnel(proxy: SocketAddr, target: &str, fields: &str) -> Result<Self, Reply> {
         let mut wire = Self::dial(proxy).await;
         let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{fields}\r\n");
         wire.send(&head).await;
         let reply = wire.reply_to("CONNECT").await;
-        if reply.status == 200 {
-            Ok(wire)
-        } else {
-            Err(reply)
-        }
+        if reply.status == 200 { Ok(wire) } else { Err(reply) }
     }
 
     /// Speaks TLS from here on, and wants a certificate for `name`.
@@ -192,13 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// A request with the given target, fields (each line ended by CRLF) and body, and its reply.
-    pub(crate) async fn ask(
-        &mut self,
-        method: &str,
-        target: &str,
-        fields: &str,
-        body: &[u8],
-    ) -> Reply {
+    pub(crate) async fn ask(&mut self, method: &str, target: &str, fields: &str, body: &[u8]) -> Reply {
         let mut bytes = format!("{method} {target} HTTP/1.1\r\n{fields}").into_bytes();
         if !body.is_empty() {
             bytes.extend(format!("Content-Length: {}\r\n", body.len()).into_bytes());
@@ -278,10 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Everything to the end of the stream; a reset counts as an end.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
-        within("the end of the stream", async {
-            while self.more().await {}
-        })
-        .await;
+        within("the end of the stream", async { while self.more().await {} }).await;
         std::mem::take(&mut self.ahead)
     }
 

@@ -86,11 +86,7 @@ impl Dns {
 
     /// Changes what is said about `name` from now on.
     pub(crate) fn set(&self, name: &str, answer: Answer) {
-        self.zone
-            .answers
-            .lock()
-            .unwrap()
-            .insert(name.to_owned(), answer);
+        self.zone.answers.lock().unwrap().insert(name.to_owned(), answer);
     }
 
     /// Every question so far, in order: the absolute name without its final dot, and the type.
@@ -133,12 +129,9 @@ impl Zone {
                 }
                 Answer::Addresses(addresses) => {
                     let fitting = addresses.into_iter().filter(|ip| {
-                        (kind == RecordType::A && ip.is_ipv4())
-                            || (kind == RecordType::AAAA && ip.is_ipv6())
+                        (kind == RecordType::A && ip.is_ipv4()) || (kind == RecordType::AAAA && ip.is_ipv6())
                     });
-                    records.extend(
-                        fitting.map(|ip| Record::from_rdata(absolute(&name), TTL, RData::from(ip))),
-                    );
+                    records.extend(fitting.map(|ip| Record::from_rdata(absolute(&name), TTL, RData::from(ip))));
                     return Some(Ok(records));
                 }
                 Answer::NxDomain => return Some(Err(ResponseCode::NXDomain)),

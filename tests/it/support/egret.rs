@@ -48,8 +48,7 @@ impl Setup {
         let audit = folder.path().join("audit.jsonl");
         Self {
             folder,
-            workloads: "  - {name: tester, match: {networks: [127.0.0.0/8]}, allow: [test]}\n"
-                .into(),
+            workloads: "  - {name: tester, match: {networks: [127.0.0.0/8]}, allow: [test]}\n".into(),
             allowlists: Vec::new(),
             dns: Vec::new(),
             permits: Vec::new(),
@@ -249,14 +248,12 @@ impl Egret {
 
     /// The record of the exchange for `path`.
     pub(crate) async fn record_of(&self, path: &str) -> Value {
-        self.await_record(path, |record| record["path"] == path)
-            .await
+        self.await_record(path, |record| record["path"] == path).await
     }
 
     /// The record of the exchange refused for `reason`.
     pub(crate) async fn refusal(&self, reason: &str) -> Value {
-        self.await_record(reason, |record| record["reason"] == reason)
-            .await
+        self.await_record(reason, |record| record["reason"] == reason).await
     }
 
     /// A reply of the admin listener.
@@ -317,8 +314,7 @@ impl Egret {
 
     async fn signal(&self, name: &str) {
         let mut kill = Command::new("sh");
-        kill.arg("-c")
-            .arg(format!("kill -{name} {}", self.process()));
+        kill.arg("-c").arg(format!("kill -{name} {}", self.process()));
         assert!(finish(kill).await.status.success());
     }
 
@@ -343,8 +339,7 @@ fn sum(exposition: &str, name: &str, labels: &[&str]) -> f64 {
             let rest = line.strip_prefix(name)?;
             let (tags, value) = rest.rsplit_once(' ')?;
             let named = tags.is_empty() || tags.starts_with('{');
-            (named && labels.iter().all(|label| tags.contains(label)))
-                .then(|| value.parse::<f64>().unwrap())
+            (named && labels.iter().all(|label| tags.contains(label))).then(|| value.parse::<f64>().unwrap())
         })
         .sum()
 }
@@ -381,11 +376,7 @@ impl ProgramLog {
                     return line;
                 }
                 let more = ends.changed().await;
-                assert!(
-                    more.is_ok(),
-                    "Egret ended before {message:?}:\n{}",
-                    self.text()
-                );
+                assert!(more.is_ok(), "Egret ended before {message:?}:\n{}", self.text());
             }
         };
         tokio::time::timeout(PATIENCE, search)
@@ -402,11 +393,7 @@ impl ProgramLog {
     }
 }
 
-async fn read_lines(
-    output: impl AsyncRead + Unpin,
-    lines: Arc<Mutex<Vec<String>>>,
-    changed: Arc<watch::Sender<u64>>,
-) {
+async fn read_lines(output: impl AsyncRead + Unpin, lines: Arc<Mutex<Vec<String>>>, changed: Arc<watch::Sender<u64>>) {
     let mut output = BufReader::new(output).lines();
     while let Ok(Some(line)) = output.next_line().await {
         lines.lock().unwrap().push(line);

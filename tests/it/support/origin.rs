@@ -278,19 +278,11 @@ where
         .ok();
 }
 
-async fn answer(
-    mut request: Request<Incoming>,
-    tls: bool,
-    connection: u64,
-    log: Arc<Log>,
-) -> Result<Reply, io::Error> {
+async fn answer(mut request: Request<Incoming>, tls: bool, connection: u64, log: Arc<Log>) -> Result<Reply, io::Error> {
     let uri = request.uri().clone();
     let index = log.begin(Seen {
         method: request.method().clone(),
-        target: uri
-            .path_and_query()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+        target: uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         authority: uri.authority().map(ToString::to_string).unwrap_or_default(),
         headers: request.headers().clone(),
         trailers: None,
@@ -437,11 +429,7 @@ fn gzip() -> Reply {
     use std::io::Write;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(b"hello, compressed").unwrap();
-    with(
-        full(200, encoder.finish().unwrap()),
-        "content-encoding",
-        "gzip",
-    )
+    with(full(200, encoder.finish().unwrap()), "content-encoding", "gzip")
 }
 
 fn trailers() -> Reply {
@@ -474,9 +462,7 @@ fn hop() -> Reply {
     ];
     fields
         .into_iter()
-        .fold(full(200, "hop"), |reply, (name, value)| {
-            with(reply, name, value)
-        })
+        .fold(full(200, "hop"), |reply, (name, value)| with(reply, name, value))
 }
 
 fn file_reply(path: &std::path::Path) -> Reply {
@@ -500,8 +486,7 @@ fn upgrade(request: &mut Request<Incoming>, honest: bool, log: Arc<Log>, index: 
     let upgraded = hyper::upgrade::on(request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        let socket =
-            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
         echo_messages(socket, &log, index).await;
     });
     let mut reply = full(101, "");
@@ -622,10 +607,7 @@ impl Raw {
 impl RawLog {
     async fn receive(&self, stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
         let length = stream.read(buffer).await?;
-        self.received
-            .lock()
-            .unwrap()
-            .extend_from_slice(&buffer[..length]);
+        self.received.lock().unwrap().extend_from_slice(&buffer[..length]);
         Ok(length)
     }
 }

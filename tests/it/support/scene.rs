@@ -130,14 +130,7 @@ impl Play {
     }
 
     /// A request in absolute-form to the plain port of `host`, with a right `Host` and further fields.
-    pub(crate) async fn ask(
-        &self,
-        method: &str,
-        host: &str,
-        path: &str,
-        fields: &str,
-        body: &[u8],
-    ) -> Reply {
+    pub(crate) async fn ask(&self, method: &str, host: &str, path: &str, fields: &str, body: &[u8]) -> Reply {
         let port = self.origin.plain_port();
         let fields = format!("Host: {host}:{port}\r\n{fields}");
         let target = format!("{}{path}", self.plain(host));
@@ -156,11 +149,7 @@ impl Play {
     }
 
     /// CONNECT and TLS with Egret, as a container's client does; `alpn` as given.
-    pub(crate) async fn intercepted(
-        &self,
-        host: &str,
-        alpn: &[&str],
-    ) -> Wire<TlsStream<TcpStream>> {
+    pub(crate) async fn intercepted(&self, host: &str, alpn: &[&str]) -> Wire<TlsStream<TcpStream>> {
         let wire = self.tunnel(host).await.unwrap();
         wire.tls(host, self.egret.roots(), alpn).await.unwrap()
     }
@@ -171,14 +160,7 @@ impl Play {
     }
 
     /// A request over an intercepted connection of its own.
-    pub(crate) async fn secure_ask(
-        &self,
-        method: &str,
-        host: &str,
-        path: &str,
-        fields: &str,
-        body: &[u8],
-    ) -> Reply {
+    pub(crate) async fn secure_ask(&self, method: &str, host: &str, path: &str, fields: &str, body: &[u8]) -> Reply {
         let mut wire = self.intercepted(host, &["http/1.1"]).await;
         let fields = format!("Host: {}\r\n{fields}", self.secure(host));
         wire.ask(method, path, &fields, body).await
