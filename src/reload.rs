@@ -1,6 +1,6 @@
 //! Takes a changed configuration, whole or not at all: on SIGHUP, and when a file that was read has changed.
 //!
-//! Kubernetes swaps a mounted ConfigMap by renaming a symlink, editors write a new file over the old one, and neither is a change of
+//! Kubernetes swaps a mounted `ConfigMap` by renaming a symlink, editors write a new file over the old one, and neither is a change of
 //! the file that was opened. So the folders are watched, contents are compared, and since no notification is certain, they are
 //! looked at regularly as well.
 

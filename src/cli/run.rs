@@ -1,6 +1,5 @@
 //! `egret run`: the proxy, from its configuration to its last record.
 
-use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -113,7 +112,7 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
     accepting.abort();
     ending.send_replace(true);
     // The admin listener answers until the end, so that a prober sees the draining.
-    let _ = admin.await.is_ok();
+    admin.await.ok();
     Ok(service.trail)
 }
 
@@ -123,9 +122,10 @@ impl Service {
         self.readiness.draining();
         tracing::info!(seconds = self.drain_timeout.as_secs(), "draining");
         tokio::select! {
-            all_ended = self.proxy.drain(self.drain_timeout) => match all_ended {
-                true => tracing::info!("drained"),
-                false => tracing::warn!("the drain's time is over: what is still under way is closed"),
+            all_ended = self.proxy.drain(self.drain_timeout) => if all_ended {
+                tracing::info!("drained");
+            } else {
+                tracing::warn!("the drain's time is over: what is still under way is closed");
             },
             () = signals.termination() => tracing::warn!("a second signal: what is still under way is closed"),
         }
@@ -134,7 +134,7 @@ impl Service {
 
 async fn told(mut ended: watch::Receiver<bool>) {
     // A sender that is gone has ended too.
-    let _ = ended.wait_for(|ended| *ended).await.is_ok();
+    ended.wait_for(|ended| *ended).await.ok();
 }
 
 fn open_trail(config: &Config, metrics: &Metrics) -> anyhow::Result<Trail> {
@@ -150,12 +150,10 @@ fn open_trail(config: &Config, metrics: &Metrics) -> anyhow::Result<Trail> {
         .with_context(|| format!("audit.path: failed to open {}", path.display()))
 }
 
-fn bind(key: &'static str, address: SocketAddr) -> impl Future<Output = anyhow::Result<TcpListener>> {
-    async move {
-        TcpListener::bind(address)
-            .await
-            .with_context(|| format!("{key}: failed to listen on {address}"))
-    }
+async fn bind(key: &'static str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{key}: failed to listen on {address}"))
 }
 
 /// Drops what is still under way, which records itself, and waits for the records.

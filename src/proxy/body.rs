@@ -170,7 +170,7 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.length.clone()
+        self.length
     }
 }
 
@@ -221,7 +221,7 @@ pub(crate) enum Looked {
     /// All of it, recorded already: it can be sent with the head.
     Whole(Bytes),
     /// It is still coming.
-    Streaming(ResponseBody),
+    Streaming(Box<ResponseBody>),
     /// It broke off before anything of it came.
     Broken(Ledger),
     /// Its record could not be written.
@@ -246,14 +246,14 @@ impl ResponseBody {
         } else {
             match self.glance().await {
                 Glance::Frame(frame) => frame,
-                Glance::Nothing => return Looked::Streaming(self),
+                Glance::Nothing => return Looked::Streaming(Box::new(self)),
                 Glance::Broken => return self.give_up(),
             }
         };
         match self.receive(frame) {
             Received::More(frame) => {
                 self.ahead = Some(frame);
-                Looked::Streaming(self)
+                Looked::Streaming(Box::new(self))
             }
             Received::Last(written, frame) => match (written.await, frame.map(Frame::into_data)) {
                 (Err(_), _) => Looked::Unrecorded,
@@ -262,7 +262,7 @@ impl ResponseBody {
                 // Trailers alone: they go out the ordinary way.
                 (Ok(()), Some(Err(trailers))) => {
                     self.ahead = Some(trailers);
-                    Looked::Streaming(self)
+                    Looked::Streaming(Box::new(self))
                 }
             },
         }

@@ -309,7 +309,7 @@ mod tests {
     };
     const WAITS: Waits = Waits {
         head: Duration::from_secs(10),
-        idle: Duration::from_secs(60),
+        idle: Duration::from_mins(1),
     };
 
     #[tokio::test]

@@ -208,7 +208,7 @@ impl Exchange {
             Entrance::Tunnel(inner) if inner.key.wanted == wanted && inner.key.target == head.target => {
                 Arc::clone(&inner.key)
             }
-            _ => Arc::new(Key {
+            Entrance::Tunnel(_) | Entrance::Listener => Arc::new(Key {
                 workload: Arc::clone(&tenant.workload.name),
                 target: head.target.clone(),
                 wanted,
@@ -298,7 +298,7 @@ impl Exchange {
                 Err(DenyReason::UpstreamClosed.into())
             }
             Looked::Whole(content) => Ok(Response::from_parts(parts, Either::Left(Full::new(content)))),
-            Looked::Streaming(body) => Ok(Response::from_parts(parts, Either::Right(body))),
+            Looked::Streaming(body) => Ok(Response::from_parts(parts, Either::Right(*body))),
             Looked::Unrecorded => Err(DenyReason::AuditUnwritable.into()),
         }
     }

@@ -35,7 +35,9 @@ pub(crate) fn read_absolute(parts: &Parts) -> Result<Head, Refusal> {
         Some("http") => Scheme::Http,
         Some("https") => Scheme::Https,
         Some(_) => {
-            return Err(Refusal::new(DenyReason::RequestUnsupported).detail("Egret forwards the schemes http and https"));
+            return Err(
+                Refusal::new(DenyReason::RequestUnsupported).detail("Egret forwards the schemes http and https")
+            );
         }
         None => {
             return Err(Refusal::new(DenyReason::RequestMalformed)

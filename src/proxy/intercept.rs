@@ -113,10 +113,10 @@ impl Serving {
                 listener::serve_http2(handover, Entrance::Tunnel(inner), *stream).await;
             }
             Self::Tls(stream, inner) => {
-                listener::serve_http1(handover, Entrance::Tunnel(inner), *stream, bytes::Bytes::new()).await
+                listener::serve_http1(handover, Entrance::Tunnel(inner), *stream, bytes::Bytes::new()).await;
             }
             Self::Clear(Protocol::Http2, client, inner) => {
-                listener::serve_http2(handover, Entrance::Tunnel(inner), client).await
+                listener::serve_http2(handover, Entrance::Tunnel(inner), client).await;
             }
             Self::Clear(_, client, inner) => {
                 let (first, client) = client.into_parts();
@@ -134,7 +134,7 @@ async fn open(
 ) -> Result<Serving, DenyReason> {
     match sniff(&mut client, handover).await? {
         Protocol::Tls => open_tls(client, opened, ledger, handover).await,
-        protocol => {
+        protocol @ (Protocol::Http2 | Protocol::Http1) => {
             let key = key(&opened.tenant, &opened.authority, Scheme::Http, Wanted::Http1);
             if let Some(dialled) = opened.ahead {
                 keep(&handover.generation, dialled, &key).await;
@@ -263,11 +263,15 @@ fn agreed(stream: &TlsStream<Client>) -> Tls<'static> {
 }
 
 fn hello_failure(error: &io::Error) -> DenyReason {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-            DenyReason::ClientClosed
-        }
-        _ => DenyReason::TlsNotTls,
+    let gone = [
+        io::ErrorKind::UnexpectedEof,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::BrokenPipe,
+    ];
+    if gone.contains(&error.kind()) {
+        DenyReason::ClientClosed
+    } else {
+        DenyReason::TlsNotTls
     }
 }
 

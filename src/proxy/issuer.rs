@@ -32,7 +32,7 @@ const LEAF_BACKDATED_DAYS: i64 = 2;
 /// Leaves are valid for at most 30 days on.
 const LEAF_DAYS: i64 = 29;
 /// A cached leaf is made anew after this long, well before it expires.
-const LEAF_REUSED: Duration = Duration::from_secs(24 * 60 * 60);
+const LEAF_REUSED: Duration = Duration::from_hours(24);
 /// A common name longer than this is not allowed (RFC 5280, ub-common-name); the subject is left empty then.
 const MAX_COMMON_NAME: usize = 63;
 

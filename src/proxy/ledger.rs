@@ -226,7 +226,7 @@ impl Ledger {
         self.with(|open| open.status = Some(status));
     }
 
-    /// What the client's ClientHello said.
+    /// What the client's `ClientHello` said.
     pub(crate) fn hello(&mut self, server_name: Option<&str>, alpn: Option<&str>) {
         self.with(|open| {
             open.tls = Some(Tls {

@@ -91,7 +91,7 @@ fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
                 }
                 Err(reason) => Refusal::from(reason).http1_bytes(""),
             };
-            let _ = stream.try_write(&reply).is_ok();
+            stream.try_write(&reply).ok();
         }
     }
 }
@@ -99,7 +99,7 @@ fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
 async fn welcome(handover: Handover, stream: TcpStream) {
     let _counted = handover.proxy.metrics.connection(ConnectionKind::Client);
     // A relayed write must not wait for an acknowledgement; without the option it only gets slower.
-    let _ = stream.set_nodelay(true).is_ok();
+    stream.set_nodelay(true).ok();
     let limits = &handover.generation.limits;
     let (idle, head) = (limits.idle_timeout, limits.head_timeout);
     let mut stream = Prefixed::new(Bytes::new(), stream);
@@ -150,12 +150,11 @@ where
         ended = Pin::new(&mut http) => Some(ended),
         _ = drain.wait_for(|draining| *draining) => None,
     };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            Pin::new(&mut http).graceful_shutdown();
-            Pin::new(&mut http).await
-        }
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        Pin::new(&mut http).graceful_shutdown();
+        Pin::new(&mut http).await
     };
     if inspection.fault().is_none() && ended.is_err_and(|error| error.is_parse()) {
         // hyper refused what the check let pass, and has answered it already: the record is left to write.
@@ -200,7 +199,7 @@ where
         tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
     };
     // Whether the client stays to listen is its own affair.
-    let _ = tokio::time::timeout(LINGER_TIME, farewell).await.is_ok();
+    tokio::time::timeout(LINGER_TIME, farewell).await.ok();
 }
 
 /// Serves HTTP/2 with prior knowledge or as ALPN chose it.
@@ -228,6 +227,6 @@ where
     };
     if ended.is_none() {
         http.as_mut().graceful_shutdown();
-        let _ = http.await.is_ok();
+        http.await.ok();
     }
 }

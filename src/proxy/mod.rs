@@ -105,7 +105,7 @@ impl Proxy {
         metrics.client_connections_limit(config.limits.connections);
         let mut identity = [0; 16];
         // Only a name, not a secret: a process without random numbers still has its counter.
-        let _ = aws_lc_rs::rand::fill(&mut identity).is_ok();
+        aws_lc_rs::rand::fill(&mut identity).ok();
         Ok(Arc::new(Self {
             generation: ArcSwap::new(Generation::new(config, &metrics, &listeners)?),
             trail,
@@ -147,9 +147,12 @@ impl Proxy {
 
     /// A place in the trail, without which no exchange begins.
     fn reserve(&self) -> Result<Slot, DenyReason> {
-        self.trail.reserve().map_err(|_| match self.trail.writable() {
-            true => DenyReason::LimitExchanges,
-            false => DenyReason::AuditUnwritable,
+        self.trail.reserve().map_err(|_| {
+            if self.trail.writable() {
+                DenyReason::LimitExchanges
+            } else {
+                DenyReason::AuditUnwritable
+            }
         })
     }
 

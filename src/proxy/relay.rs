@@ -194,7 +194,7 @@ mod tests {
         let (mut far, mut origin) = duplex(64);
         let joined = tokio::spawn(async move {
             let mut moved = Moved::default();
-            let end = relay(&mut near, &mut far, Duration::from_secs(60), &mut moved).await;
+            let end = relay(&mut near, &mut far, Duration::from_mins(1), &mut moved).await;
             (end, moved)
         });
         let sent: Vec<u8> = (0..=255).cycle().take(100_000).collect();
@@ -222,7 +222,7 @@ mod tests {
         let (mut far, _origin) = duplex(64);
         let mut moved = Moved::default();
         assert_eq!(
-            relay(&mut near, &mut far, Duration::from_secs(60), &mut moved).await,
+            relay(&mut near, &mut far, Duration::from_mins(1), &mut moved).await,
             End::Silent
         );
     }

@@ -95,6 +95,6 @@ fn tune(options: &mut ResolverOpts, settings: &ResolverSettings) {
     options.timeout = settings.timeout / 3;
     options.try_tcp_on_error = true;
     // An answer is trusted for a while and no longer: names move, and a cached mistake must pass.
-    options.positive_max_ttl = Some(Duration::from_secs(300));
+    options.positive_max_ttl = Some(Duration::from_mins(5));
     options.negative_max_ttl = Some(Duration::from_secs(30));
 }

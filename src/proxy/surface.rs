@@ -130,7 +130,7 @@ pub(crate) fn scrub_url(
         Action::Note => {}
         Action::Refuse(reason) => return Err(reason.into()),
         Action::Rewrite => {
-            outbound.path = PathAndQuery::try_from(clean).map_err(|_| Refusal::from(DenyReason::SecretUnrewritable))?
+            outbound.path = PathAndQuery::try_from(clean).map_err(|_| Refusal::from(DenyReason::SecretUnrewritable))?;
         }
     }
     Ok(())
@@ -472,7 +472,7 @@ impl Scrub {
         self.note(findings);
         match self.action {
             Action::Refuse(reason) if !self.found.is_empty() => Err(reason),
-            _ => Ok(()),
+            Action::Rewrite | Action::Refuse(_) | Action::Note => Ok(()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Treatment `tunnel`: the bytes pass unread, once the ClientHello has shown that they go where the CONNECT said.
+//! Treatment `tunnel`: the bytes pass unread, once the `ClientHello` has shown that they go where the CONNECT said.
 //!
 //! For origins that pin certificates or ask for the client's. Nothing inside is redacted; who writes such a rule knows that.
 
@@ -107,6 +107,6 @@ async fn refuse<T: AsyncWrite + Unpin>(client: &mut T, reason: DenyReason) -> Ou
 /// Tells a TLS client that its name is not served; whether it listens is its own affair.
 pub(crate) async fn alert<T: AsyncWrite + Unpin>(client: &mut T) {
     if client.write_all(&UNRECOGNIZED_NAME).await.is_ok() {
-        let _ = client.shutdown().await.is_ok();
+        client.shutdown().await.ok();
     }
 }

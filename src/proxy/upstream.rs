@@ -295,12 +295,12 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
-/// The usual name of a TLS version.
+/// The usual name of a TLS version; no third one is spoken.
 pub(crate) fn version_name(version: rustls::ProtocolVersion) -> &'static str {
-    match version {
-        rustls::ProtocolVersion::TLSv1_3 => "1.3",
-        rustls::ProtocolVersion::TLSv1_2 => "1.2",
-        _ => "other",
+    if version == rustls::ProtocolVersion::TLSv1_3 {
+        "1.3"
+    } else {
+        "1.2"
     }
 }
 
@@ -315,7 +315,7 @@ where
     tokio::spawn(async move {
         let _open = guard;
         // How the connection ended shows in the exchange that was under way, if any was.
-        let _ = connection.with_upgrades().await.is_ok();
+        connection.with_upgrades().await.ok();
     });
     Ok(Sender::Http1(sender))
 }
@@ -335,7 +335,7 @@ where
         .map_err(|_| DenyReason::UpstreamProtocol)?;
     tokio::spawn(async move {
         let _open = guard;
-        let _ = connection.await.is_ok();
+        connection.await.ok();
     });
     Ok(Sender::Http2(sender))
 }

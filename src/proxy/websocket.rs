@@ -37,6 +37,9 @@ use crate::policy::DenyReason;
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// How much is read from the client at a time; also how much of a message can be in one frame towards the origin.
 const READ: usize = 16 * 1024;
+/// In place of a length: it follows in two bytes, or in eight (RFC 6455 §5.2).
+const SHORT_LENGTH: u8 = 126;
+const LONG_LENGTH: u8 = 127;
 /// The longest payload of a control frame (RFC 6455 §5.5).
 const MAX_CONTROL: u8 = 125;
 
@@ -383,12 +386,13 @@ impl Header {
             return Err(DenyReason::RequestMalformed);
         }
         let (length, rest, extended) = match (second & 0x7f, rest) {
-            (126, [a, b, rest @ ..]) => (u64::from(u16::from_be_bytes([*a, *b])), rest, 2),
-            (127, [a, b, c, d, e, f, g, h, rest @ ..]) => {
-                (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest, 8)
-            }
-            (126 | 127, _) => return Ok(None),
-            (short, rest) => (u64::from(short), rest, 0),
+            (SHORT_LENGTH, [a, b, rest @ ..]) => (u64::from(u16::from_be_bytes([*a, *b])), rest, 2),
+            (LONG_LENGTH, rest) => match rest.split_first_chunk() {
+                Some((length, rest)) => (u64::from_be_bytes(*length), rest, 8),
+                None => return Ok(None),
+            },
+            (SHORT_LENGTH, _) => return Ok(None),
+            (length, rest) => (u64::from(length), rest, 0),
         };
         if length > i64::MAX.unsigned_abs() {
             return Err(DenyReason::RequestMalformed);
@@ -415,13 +419,13 @@ fn write_frame(output: &mut BytesMut, last: bool, opcode: u8, mask: [u8; 4], pie
     let length: usize = pieces.iter().map(Bytes::len).sum();
     let first = if last { 0x80 | opcode } else { opcode };
     match (u8::try_from(length), u16::try_from(length)) {
-        (Ok(short), _) if short < 126 => output.extend_from_slice(&[first, 0x80 | short]),
+        (Ok(short), _) if short < SHORT_LENGTH => output.extend_from_slice(&[first, 0x80 | short]),
         (_, Ok(medium)) => {
-            output.extend_from_slice(&[first, 0x80 | 126]);
+            output.extend_from_slice(&[first, 0x80 | SHORT_LENGTH]);
             output.extend_from_slice(&medium.to_be_bytes());
         }
         _ => {
-            output.extend_from_slice(&[first, 0x80 | 127]);
+            output.extend_from_slice(&[first, 0x80 | LONG_LENGTH]);
             output.extend_from_slice(&u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
         }
     }

@@ -127,7 +127,8 @@ impl Filler {
             let (written, next) = match (*escape, *byte) {
                 (_, b'\\') => (b'\\', Escape::Backslash),
                 (Escape::Backslash, b'u') => (b'u', Escape::Digits(4)),
-                (Escape::Backslash, b'"' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => (*byte, Escape::No),
+                (Escape::Backslash, b'"' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
+                | (Escape::No | Escape::Backslash, b'\n' | b'\r' | b'\t' | b' ') => (*byte, Escape::No),
                 (Escape::Digits(left), _) => {
                     // `\u0058` is an X.
                     let digit = match left {
@@ -138,7 +139,6 @@ impl Filler {
                     let next = if left > 1 { Escape::Digits(left - 1) } else { Escape::No };
                     (digit, next)
                 }
-                (_, b'\n' | b'\r' | b'\t' | b' ') => (*byte, Escape::No),
                 (Escape::No | Escape::Backslash, _) => (letter(), Escape::No),
             };
             *escape = next;
