@@ -103,11 +103,13 @@ impl Exchange {
             return self.connect(request, tenant).await;
         }
         let (mut parts, body) = request.into_parts();
-        let head = self.read(&parts)?;
+        let (head, suspicious) = self.read(&parts)?;
         let permit = self.decide(&tenant, &head, &parts)?;
         let is_websocket = websocket::is_handshake(&parts);
         let mut outbound = fields::outbound(&mut parts, &head.target);
-        surface::scrub_url(&self.generation, &mut self.ledger, &permit, &mut outbound)?;
+        if suspicious {
+            surface::scrub_url(&self.generation, &mut self.ledger, &permit, &mut outbound)?;
+        }
         surface::scrub_headers(&self.generation, &mut self.ledger, &permit, &mut outbound)?;
         if is_websocket {
             return self.upgrade(parts, outbound, permit, &tenant).await;
@@ -157,16 +159,20 @@ impl Exchange {
         Ok(tenant)
     }
 
-    fn read(&mut self, parts: &Parts) -> Result<Head, Refusal> {
+    /// The head, and whether its URL holds a secret.
+    fn read(&mut self, parts: &Parts) -> Result<(Head, bool), Refusal> {
         let head = match &self.connection.entrance {
             Entrance::Listener => head::read_absolute(parts),
             Entrance::Tunnel(inner) => head::read_inner(parts, &inner.tunnel),
         }?;
         self.ledger.targeted(&head.target);
-        surface::record_url(&self.generation, &mut self.ledger, head::path_and_query(parts));
-        surface::check_host(&self.generation, &mut self.ledger, head.target.host())?;
+        let suspicious = surface::record_url(&self.generation, &mut self.ledger, head::path_and_query(parts));
+        // A tunnel's host was checked when it was opened.
+        if matches!(self.connection.entrance, Entrance::Listener) {
+            surface::check_host(&self.generation, &mut self.ledger, head.target.host())?;
+        }
         fields::check_method_override(parts)?;
-        Ok(head)
+        Ok((head, suspicious))
     }
 
     fn decide(&mut self, tenant: &Tenant, head: &Head, parts: &Parts) -> Result<Permit, Refusal> {

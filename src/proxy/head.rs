@@ -24,8 +24,34 @@ pub(crate) struct Head {
 /// The authority of a tunnel, and what its inner requests must agree with.
 #[derive(Debug, Clone)]
 pub(crate) struct Tunnel {
-    pub(crate) authority: Authority,
-    pub(crate) scheme: Scheme,
+    authority: Authority,
+    scheme: Scheme,
+    /// The usual ways to write the authority: what agrees with one to the letter needs no parsing.
+    usual: [Box<str>; 2],
+}
+
+impl Tunnel {
+    pub(crate) fn new(authority: Authority, scheme: Scheme) -> Self {
+        let whole = authority.to_string().into_boxed_str();
+        let short = if authority.port() == scheme.default_port() {
+            authority.host().to_string().into_boxed_str()
+        } else {
+            whole.clone()
+        };
+        Self {
+            authority,
+            scheme,
+            usual: [whole, short],
+        }
+    }
+
+    fn is_named(&self, name: &str) -> Result<bool, Refusal> {
+        if self.usual.iter().any(|usual| **usual == *name) {
+            return Ok(true);
+        }
+        let target = target(self.scheme, name)?;
+        Ok(*target.authority() == self.authority)
+    }
 }
 
 /// Reads a request that came to the proxy itself: absolute-form.
@@ -47,6 +73,7 @@ pub(crate) fn read_absolute(parts: &Parts) -> Result<Head, Refusal> {
     let authority = parts.uri.authority().ok_or(no_host())?;
     let target = target(scheme, authority.as_str())?;
     if let Some(host) = host_field(parts)?
+        && host != authority.as_str()
         && self::target(scheme, host)? != target
     {
         return Err(
@@ -59,7 +86,6 @@ pub(crate) fn read_absolute(parts: &Parts) -> Result<Head, Refusal> {
 /// Reads a request inside a tunnel: origin-form in HTTP/1.1, pseudo-header fields in HTTP/2 (RFC 9113 §8.3.1).
 pub(crate) fn read_inner(parts: &Parts, tunnel: &Tunnel) -> Result<Head, Refusal> {
     check_method(&parts.method)?;
-    let expected = Target::new(tunnel.scheme, tunnel.authority.host().clone(), tunnel.authority.port());
     let named = [
         parts.uri.authority().map(http::uri::Authority::as_str),
         host_field(parts)?,
@@ -68,7 +94,7 @@ pub(crate) fn read_inner(parts: &Parts, tunnel: &Tunnel) -> Result<Head, Refusal
         return Err(no_host());
     }
     for name in named.into_iter().flatten() {
-        if target(tunnel.scheme, name)? != expected {
+        if !tunnel.is_named(name)? {
             return Err(Refusal::new(DenyReason::NameHostMismatch)
                 .detail("the tunnel was opened to another host than the request inside it names"));
         }
@@ -81,7 +107,7 @@ pub(crate) fn read_inner(parts: &Parts, tunnel: &Tunnel) -> Result<Head, Refusal
         return Err(Refusal::new(DenyReason::RequestAmbiguous)
             .detail("the request names another scheme than the tunnel carries"));
     }
-    with_path(expected, parts)
+    with_path(Target::at(tunnel.scheme, tunnel.authority.clone()), parts)
 }
 
 /// Reads a CONNECT: authority-form, with the port written out.
@@ -234,10 +260,7 @@ mod tests {
 
     #[test]
     fn inner_requests_stay_in_their_tunnel() {
-        let tunnel = Tunnel {
-            authority: Authority::parse("a.test:443").unwrap(),
-            scheme: Scheme::Https,
-        };
+        let tunnel = Tunnel::new(Authority::parse("a.test:443").unwrap(), Scheme::Https);
         let read = |uri: &str, hosts: &[&str]| {
             read_inner(&parts("GET", uri, hosts), &tunnel).map_err(|refusal| refusal.reason())
         };

@@ -286,10 +286,7 @@ fn key(tenant: &Tenant, authority: &Authority, scheme: Scheme, wanted: Wanted) -
 fn inner(tenant: &Tenant, authority: &Authority, scheme: Scheme, key: Arc<Key>) -> Inner {
     Inner {
         workload: Arc::clone(&tenant.workload.name),
-        tunnel: Tunnel {
-            authority: authority.clone(),
-            scheme,
-        },
+        tunnel: Tunnel::new(authority.clone(), scheme),
         key,
         tls: None,
     }

@@ -95,10 +95,12 @@ impl Action {
     }
 }
 
-/// Gives the trail path and query without secrets, before anything is decided.
-pub(crate) fn record_url(generation: &Generation, ledger: &mut Ledger, text: &str) {
+/// Gives the trail path and query without secrets, before anything is decided. Tells whether any was there.
+pub(crate) fn record_url(generation: &Generation, ledger: &mut Ledger, text: &str) -> bool {
     let redacted = redact_url(&generation.redaction.redactor, text, &|_, _| false);
+    let found = redacted.is_some();
     ledger.url(redacted.map_or_else(|| text.to_owned(), |(clean, _)| clean));
+    found
 }
 
 /// Redacts path and query; a credential that its service takes in URLs stays there.
