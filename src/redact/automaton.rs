@@ -14,7 +14,7 @@ use super::runs::{RUN, is_token_byte};
 /// How large the automaton of one expression may become; user packs with counted repetitions of large classes meet it.
 const AUTOMATON_BYTES: usize = 8 << 20;
 /// Beginnings longer than this say nothing more that would make a search faster.
-const BEGINNING_BYTES: usize = 6;
+const BEGINNING_BYTES: usize = 8;
 /// A beginning ends where more bytes than this could follow.
 const CHOICES: usize = 4;
 
@@ -151,8 +151,8 @@ impl Automaton {
         self.states_after(RUN, is_token_byte).is_some()
     }
 
-    /// The bytes that can stand first, second and third in a match.
-    pub(super) fn first_bytes(&self) -> [Vec<u8>; 3] {
+    /// The bytes that can stand first, second, third and fourth in a match.
+    pub(super) fn first_bytes(&self) -> [Vec<u8>; 4] {
         let mut level = self.starts();
         std::array::from_fn(|_| {
             let mut bytes = BTreeSet::new();

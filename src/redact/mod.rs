@@ -26,6 +26,7 @@ mod endless;
 mod error;
 mod examples;
 mod findings;
+mod grams;
 mod pack;
 mod prefilter;
 mod rare;
@@ -33,6 +34,7 @@ mod replacement;
 mod rules;
 mod runs;
 mod scanner;
+mod stems;
 mod stream;
 #[cfg(test)]
 mod tests;

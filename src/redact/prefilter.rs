@@ -4,16 +4,13 @@
 //! looked up only inside runs. The others (a URL with a password, a PEM block, `AccountKey=`) begin with a rare text
 //! that is searched for everywhere.
 
-use std::ops::Range;
-
 use super::automaton::Automaton;
+use super::grams::{AT_ONCE, Grams};
 use super::rare::{GROUPS, RareTexts};
 use super::rules::RuleIndex;
-use super::runs::{RUN, is_token_byte, next_run};
+use super::runs::{RUN, Starts, is_token_byte};
 
 const BUCKETS: usize = 64;
-/// How many positions of a run are looked at before a decision.
-const AT_ONCE: usize = 8;
 /// One position in this many of a run may open a rule's automaton; more would slow clean traffic down.
 const SELECTIVITY: usize = 1000;
 /// The shortest beginning that is rare enough to be searched for everywhere.
@@ -35,6 +32,7 @@ pub(super) struct NoBeginning;
 /// The search for all rules' beginnings.
 pub(super) struct Prefilter {
     in_runs: FirstBytes,
+    in_pairs: Grams,
     rare_texts: RareTexts,
     buckets: Vec<Vec<RuleIndex>>,
 }
@@ -56,7 +54,7 @@ impl FirstBytes {
         }
     }
 
-    fn add(&mut self, bytes: &[Vec<u8>; 3], bucket: u64) {
+    fn add(&mut self, bytes: [&Vec<u8>; 3], bucket: u64) {
         let tables = [&mut self.first, &mut self.second, &mut self.third];
         for (table, bytes) in tables.into_iter().zip(bytes) {
             for byte in bytes {
@@ -84,6 +82,7 @@ impl Prefilter {
     pub(super) fn new() -> Self {
         Self {
             in_runs: FirstBytes::none(),
+            in_pairs: Grams::none(),
             rare_texts: RareTexts::default(),
             buckets: vec![Vec::new(); BUCKETS],
         }
@@ -94,9 +93,12 @@ impl Prefilter {
         let number = rule.position() % BUCKETS;
         let bucket = 1 << number;
         let first = automaton.first_bytes();
-        let choices: usize = first.iter().map(Vec::len).product();
+        let [one, two, three, four] = &first;
+        let choices: usize = [one, two, three].map(Vec::len).iter().product();
         if automaton.begins_with_run() && choices * SELECTIVITY <= 64 * 64 * 64 {
-            self.in_runs.add(&first, bucket);
+            self.in_runs.add([one, two, three], bucket);
+            self.in_pairs.add([one, two, three]);
+            self.in_pairs.add([two, three, four]);
         } else {
             let beginnings = automaton.beginnings();
             if beginnings.iter().any(|text| text.len() < RARE) {
@@ -126,20 +128,17 @@ impl Prefilter {
 
     /// The next candidate that begins with a run, at or after `from`; `whole` when no bytes follow `text`. `known` is
     /// where runs are known to begin, for the next call.
-    fn next_in_run(&self, text: &[u8], from: usize, whole: bool, known: &mut Range<usize>) -> Found {
-        let mut from = from;
-        loop {
-            if known.contains(&from) {
-                if let Some(found) = self.in_stretch(text, from, known.end) {
+    fn next_in_run(&self, text: &[u8], from: usize, whole: bool, known: &mut Option<Starts>) -> Found {
+        let mut at = from;
+        while let Some(block) = known.take().or_else(|| Starts::next(text, at)) {
+            let mut starts = block;
+            while let Some(stretch) = starts.stretch(at) {
+                if let Some(found) = self.in_stretch(text, stretch.start, stretch.end) {
+                    *known = Some(block);
                     return found;
                 }
-                from = after_stretch(text, known.end);
             }
-            let Some(stretch) = next_run(text, from) else {
-                break;
-            };
-            from = stretch.start;
-            *known = stretch;
+            at = at.max(block.end());
         }
         if whole {
             return Found::NoneBefore(text.len());
@@ -147,30 +146,38 @@ impl Prefilter {
         Found::NoneBefore(self.unfinished_run(text, from))
     }
 
+    #[inline(never)]
     fn in_stretch(&self, text: &[u8], start: usize, end: usize) -> Option<Found> {
-        // Every position before `end` has a whole run after it, so also the two bytes looked at here.
-        let rest = text.get(start..end + 2)?;
-        let clean = self.clean_steps(rest) * AT_ONCE;
-        rest.get(clean..)?.windows(3).enumerate().find_map(|(nth, window)| {
-            let buckets = self.in_runs.of(window);
-            let at = start + clean + nth;
-            (buckets != 0).then_some(Found::Candidate { at, buckets })
-        })
-    }
-
-    /// How many times the next [`AT_ONCE`] positions hold no candidate. One branch for all of them.
-    fn clean_steps(&self, text: &[u8]) -> usize {
-        let mut rest = text;
-        let mut steps = 0;
-        while let Some(bytes) = rest.first_chunk::<{ AT_ONCE + 2 }>() {
-            let any = bytes.windows(3).fold(0, |any, window| any | self.in_runs.of(window));
-            if any != 0 {
-                break;
+        // Every position before `end` has a whole run after it, so also the bytes looked at here.
+        let mut rest = text.get(start..end + RUN - 1)?;
+        let mut at = start;
+        while at < end
+            && let Some(bytes) = rest.first_chunk()
+        {
+            if self.in_pairs.any(bytes)
+                && let Some(found) = self.among(bytes, at, end)
+            {
+                return Some(found);
             }
-            steps += 1;
+            at += AT_ONCE;
             rest = rest.get(AT_ONCE..).unwrap_or_default();
         }
-        steps
+        None
+    }
+
+    /// The first candidate among the first [`AT_ONCE`] of `bytes`, which stand at `at`, and before `end`. Most have none,
+    /// and take one branch.
+    #[inline(never)]
+    fn among(&self, bytes: &[u8; AT_ONCE + 4], at: usize, end: usize) -> Option<Found> {
+        let windows = || bytes.windows(3).take(AT_ONCE);
+        let any = windows().fold(0, |any, window| any | self.in_runs.of(window));
+        if any == 0 {
+            return None;
+        }
+        (at..end).zip(windows()).find_map(|(at, window)| {
+            let buckets = self.in_runs.of(window);
+            (buckets != 0).then_some(Found::Candidate { at, buckets })
+        })
     }
 
     /// The first position of a run at the end of `text` that could still become a candidate, else the end.
@@ -185,19 +192,11 @@ impl Prefilter {
     }
 }
 
-/// Where a run may begin again after a stretch of beginnings that ends at `end`.
-fn after_stretch(text: &[u8], end: usize) -> usize {
-    match text.get(end + RUN - 1) {
-        Some(byte) if !is_token_byte(*byte) => end + RUN,
-        _ => end,
-    }
-}
-
 /// The searches for candidates, each of which keeps what it found until the scan has passed it.
 #[derive(Default)]
 pub(super) struct Search {
     in_run: Option<Found>,
-    runs: Range<usize>,
+    runs: Option<Starts>,
     rare: [Option<Found>; GROUPS],
 }
 

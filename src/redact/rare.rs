@@ -1,14 +1,16 @@
 //! The search for texts that are rare enough to be looked for everywhere.
 //!
-//! Few texts together are found with SIMD at full speed; many confuse it. So they are searched for in groups.
+//! Long texts are looked for at every fourth byte only. Few short ones together are found with SIMD at full speed; many
+//! confuse it. So they are searched for in groups.
 
 use aho_corasick::{AhoCorasick, BuildError, MatchKind, packed};
 
 use super::prefilter::Found;
+use super::stems::{self, Stems};
 
 /// How many groups there are at most.
 pub(super) const GROUPS: usize = 5;
-/// How many texts one group has at least, before there is another.
+/// How many short texts one group has at least, before there is another.
 const TEXTS: usize = 7;
 
 /// Texts with which matches begin, and the buckets whose matches do.
@@ -23,9 +25,12 @@ pub(super) struct Group {
     texts: Vec<(Vec<u8>, u64)>,
     longest: usize,
     search: Search,
+    /// Whether one of the texts begins with this byte.
+    begins: Box<[bool; 256]>,
 }
 
 enum Search {
+    Stems(Stems),
     Simd(packed::Searcher),
     /// Where there is no SIMD, or there are too many texts for it.
     Automaton(AhoCorasick),
@@ -34,6 +39,9 @@ enum Search {
 impl Search {
     fn new(texts: &[(Vec<u8>, u64)]) -> Result<Self, BuildError> {
         let texts = texts.iter().map(|(text, _)| text);
+        if texts.clone().all(|text| text.len() >= stems::LEAST) {
+            return Ok(Self::Stems(Stems::new(texts)));
+        }
         if let Some(search) = packed::Searcher::new(texts.clone()) {
             return Ok(Self::Simd(search));
         }
@@ -43,11 +51,15 @@ impl Search {
             .map(Self::Automaton)
     }
 
-    fn find(&self, text: &[u8]) -> Option<aho_corasick::Match> {
-        match self {
-            Self::Simd(search) => search.find(text),
-            Self::Automaton(search) => search.find(text),
-        }
+    /// The first of the texts in `text` at or after `from`: where, and its number.
+    fn find(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+        let rest = text.get(from..)?;
+        let hit = match self {
+            Self::Stems(search) => return search.find(text, from),
+            Self::Simd(search) => search.find(rest),
+            Self::Automaton(search) => search.find(rest),
+        }?;
+        Some((from + hit.start(), hit.pattern().as_usize()))
     }
 }
 
@@ -66,10 +78,13 @@ impl RareTexts {
 
     /// Builds the search, after the last text.
     pub(super) fn finish(&mut self) -> Result<(), BuildError> {
-        let size = self.texts.len().div_ceil(GROUPS).max(TEXTS);
-        self.groups = self
-            .texts
-            .chunks(size)
+        let (long, short): (Vec<_>, Vec<_>) = std::mem::take(&mut self.texts)
+            .into_iter()
+            .partition(|(text, _)| text.len() >= stems::LEAST);
+        let size = short.len().div_ceil(GROUPS - 1).max(TEXTS);
+        self.groups = std::iter::once(long.as_slice())
+            .filter(|long| !long.is_empty())
+            .chain(short.chunks(size))
             .map(|texts| Group::new(texts.to_vec()))
             .collect::<Result<_, _>>()?;
         Ok(())
@@ -85,15 +100,24 @@ impl Group {
     fn new(texts: Vec<(Vec<u8>, u64)>) -> Result<Self, BuildError> {
         let search = Search::new(&texts)?;
         let longest = texts.iter().map(|(text, _)| text.len()).max().unwrap_or(1);
-        Ok(Self { texts, longest, search })
+        let mut begins = Box::new([false; 256]);
+        for first in texts.iter().filter_map(|(text, _)| text.first()) {
+            if let Some(begins) = begins.get_mut(usize::from(*first)) {
+                *begins = true;
+            }
+        }
+        Ok(Self {
+            texts,
+            longest,
+            search,
+            begins,
+        })
     }
 
     /// The next of the texts at or after `from`; `whole` when no bytes follow `text`.
     pub(super) fn next(&self, text: &[u8], from: usize, whole: bool) -> Found {
-        let rest = text.get(from..).unwrap_or_default();
-        if let Some(hit) = self.search.find(rest) {
-            let at = from + hit.start();
-            let buckets = self.buckets(hit.pattern().as_usize());
+        if let Some((at, nth)) = self.search.find(text, from) {
+            let buckets = self.buckets(nth);
             return Found::Candidate { at, buckets };
         }
         if whole {
@@ -109,7 +133,10 @@ impl Group {
     /// The first position at the end of `text` where one of the texts has begun, else the end.
     fn unfinished(&self, text: &[u8], from: usize) -> usize {
         let first = from.max((text.len() + 1).saturating_sub(self.longest));
-        let begun = |tail: &[u8]| self.texts.iter().any(|(known, _)| known.starts_with(tail));
+        let begun = |tail: &[u8]| {
+            let begins = tail.first().and_then(|first| self.begins.get(usize::from(*first)));
+            begins == Some(&true) && self.texts.iter().any(|(known, _)| known.starts_with(tail))
+        };
         (first..text.len())
             .find(|at| text.get(*at..).is_some_and(begun))
             .unwrap_or(text.len())
