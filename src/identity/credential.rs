@@ -64,6 +64,11 @@ impl Credential {
         }
     }
 
+    /// The user that must present it, where it is bound to one.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// Whether this is what was presented; takes the same time for every secret of the same length.
     pub(super) fn accepts(&self, presented: &Presented) -> Choice {
         let user = match (&self.user, &presented.user) {

@@ -58,6 +58,11 @@ impl Workload {
         Self { name, policy, clients }
     }
 
+    /// The user whose credential its clients must show, where the configuration names one.
+    pub fn user(&self) -> Option<&str> {
+        self.clients.credential.as_ref()?.user()
+    }
+
     /// What its clients must show.
     pub fn clients(&self) -> &Match {
         &self.clients

@@ -356,7 +356,11 @@ impl Open {
                 ip: self.peer.ip(),
                 port: self.peer.port(),
                 pod: None,
-                user: None,
+                user: self
+                    .tenant
+                    .as_ref()
+                    .and_then(|tenant| tenant.workload.user())
+                    .map(Cow::Borrowed),
             }),
             form: Some(self.form),
             method: self.method.as_ref().map(|method| Cow::Borrowed(shortened(method))),
