@@ -223,6 +223,7 @@ async fn a_right_credential_opens_and_goes_no_further() {
     assert_eq!(seen.header("proxy-authorization"), None);
     let record = play.egret.record_of("/keyed").await;
     assert_eq!(record["workload"], "keyed");
+    assert_eq!(record["client"]["user"], "agent");
     let tunnel = Wire::tunnel(play.proxy(), &play.secure("origin.test"), &right).await;
     assert!(tunnel.is_ok());
     // A denial by policy is no question of credentials.
