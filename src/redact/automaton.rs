@@ -151,8 +151,8 @@ impl Automaton {
         self.states_after(RUN, is_token_byte).is_some()
     }
 
-    /// The bytes that can stand first, second, third and fourth in a match.
-    pub(super) fn first_bytes(&self) -> [Vec<u8>; 4] {
+    /// The bytes that can stand first to fifth in a match.
+    pub(super) fn first_bytes(&self) -> [Vec<u8>; 5] {
         let mut level = self.starts();
         std::array::from_fn(|_| {
             let mut bytes = BTreeSet::new();

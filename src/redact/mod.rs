@@ -9,10 +9,10 @@
 //! leftmost wins, then the longest, then the rule that stands first. A secret that outgrows its window is replaced
 //! to the window's end and on for as long as the rule's automaton stays alive.
 //!
-//! A file a step: `pack` and `rules` (the TOML packs), `automaton` (one rule's expression), `runs`, `rare` and `prefilter` (where a
-//! secret could begin at all), `candidate` and
-//! `credit` (what begins there, at what cost), `checks` (what a match must satisfy besides), `scanner` (decides), `stream` (holds back what is
-//! undecided), `replacement`, `findings`.
+//! A file a step: `pack` and `rules` (the TOML packs), `automaton` (one rule's expression), `runs`, `pairs`, `rare`,
+//! `stems` and `prefilter` (where a secret could begin at all), `candidate` and `credit` (what begins there, at what
+//! cost), `checks` (what a match must satisfy besides), `scanner` (decides), `stream` (holds back what is undecided),
+//! `replacement`, `findings`.
 //!
 //! Deliberately not here: decoding. Content codings are undone and redone by the caller; JSON `\u` escapes, percent
 //! signs and base64 inside the text are not looked through. A decoder belongs between `stream` and `scanner`, where
@@ -26,8 +26,8 @@ mod endless;
 mod error;
 mod examples;
 mod findings;
-mod grams;
 mod pack;
+mod pairs;
 mod prefilter;
 mod rare;
 mod replacement;
@@ -96,6 +96,8 @@ impl Redactor {
     /// `at_home` says of which rules a secret may stand here; such a secret stays and is no finding, but another
     /// rule's secret inside it is found all the same. `None` when there is nothing to replace; that allocates nothing.
     pub fn value(&self, text: &[u8], at_home: &dyn Fn(&Rule) -> bool) -> Option<(Vec<u8>, Vec<Finding>)> {
+        // Clean bytes before the first secret are counted, not kept as pieces: that allocates nothing.
+        let mut clean = 0;
         let mut pieces = Vec::new();
         let mut tally = Tally::default();
         Scanner::default().advance(
@@ -103,8 +105,9 @@ impl Redactor {
             text,
             true,
             at_home,
-            &mut |piece| {
-                pieces.push(piece);
+            &mut |piece| match piece {
+                Piece::Clean(more) if pieces.is_empty() => clean += more,
+                piece => pieces.push(piece),
             },
             &mut tally,
         );
@@ -112,7 +115,8 @@ impl Redactor {
             return None;
         }
         let mut redacted = Vec::with_capacity(text.len());
-        let mut rest = text;
+        let (before, mut rest) = text.split_at_checked(clean).unwrap_or((text, &[]));
+        redacted.extend_from_slice(before);
         for piece in pieces {
             let Some((covered, after)) = rest.split_at_checked(piece.len()) else {
                 break;

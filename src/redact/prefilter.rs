@@ -5,7 +5,7 @@
 //! that is searched for everywhere.
 
 use super::automaton::Automaton;
-use super::grams::{AT_ONCE, Grams};
+use super::pairs::{AT_ONCE, BYTES, Pairs};
 use super::rare::{GROUPS, RareTexts};
 use super::rules::RuleIndex;
 use super::runs::{RUN, Starts, is_token_byte};
@@ -32,7 +32,7 @@ pub(super) struct NoBeginning;
 /// The search for all rules' beginnings.
 pub(super) struct Prefilter {
     in_runs: FirstBytes,
-    in_pairs: Grams,
+    pairs_in_runs: Pairs,
     rare_texts: RareTexts,
     buckets: Vec<Vec<RuleIndex>>,
 }
@@ -82,7 +82,7 @@ impl Prefilter {
     pub(super) fn new() -> Self {
         Self {
             in_runs: FirstBytes::none(),
-            in_pairs: Grams::none(),
+            pairs_in_runs: Pairs::none(),
             rare_texts: RareTexts::default(),
             buckets: vec![Vec::new(); BUCKETS],
         }
@@ -93,12 +93,11 @@ impl Prefilter {
         let number = rule.position() % BUCKETS;
         let bucket = 1 << number;
         let first = automaton.first_bytes();
-        let [one, two, three, four] = &first;
+        let [one, two, three, ..] = &first;
         let choices: usize = [one, two, three].map(Vec::len).iter().product();
         if automaton.begins_with_run() && choices * SELECTIVITY <= 64 * 64 * 64 {
             self.in_runs.add([one, two, three], bucket);
-            self.in_pairs.add([one, two, three]);
-            self.in_pairs.add([two, three, four]);
+            self.pairs_in_runs.add(&first, rule.position());
         } else {
             let beginnings = automaton.beginnings();
             if beginnings.iter().any(|text| text.len() < RARE) {
@@ -146,6 +145,8 @@ impl Prefilter {
         Found::NoneBefore(self.unfinished_run(text, from))
     }
 
+    /// The first candidate in the stretch of beginnings.
+    // Apart from its caller, so that what it looks up stays in registers.
     #[inline(never)]
     fn in_stretch(&self, text: &[u8], start: usize, end: usize) -> Option<Found> {
         // Every position before `end` has a whole run after it, so also the bytes looked at here.
@@ -154,7 +155,7 @@ impl Prefilter {
         while at < end
             && let Some(bytes) = rest.first_chunk()
         {
-            if self.in_pairs.any(bytes)
+            if self.pairs_in_runs.any(bytes)
                 && let Some(found) = self.among(bytes, at, end)
             {
                 return Some(found);
@@ -167,8 +168,7 @@ impl Prefilter {
 
     /// The first candidate among the first [`AT_ONCE`] of `bytes`, which stand at `at`, and before `end`. Most have none,
     /// and take one branch.
-    #[inline(never)]
-    fn among(&self, bytes: &[u8; AT_ONCE + 4], at: usize, end: usize) -> Option<Found> {
+    fn among(&self, bytes: &[u8; BYTES], at: usize, end: usize) -> Option<Found> {
         let windows = || bytes.windows(3).take(AT_ONCE);
         let any = windows().fold(0, |any, window| any | self.in_runs.of(window));
         if any == 0 {

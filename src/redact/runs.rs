@@ -68,10 +68,9 @@ impl Starts {
         let mut at = from;
         loop {
             let rest = text.get(at..).filter(|rest| rest.len() >= RUN)?;
+            let length = rest.len().min(BLOCK);
             let mut block = [0; BLOCK];
-            for (byte, from) in block.iter_mut().zip(rest) {
-                *byte = *from;
-            }
+            block.get_mut(..length)?.copy_from_slice(rest.get(..length)?);
             let bits = run_starts(token_bits(&block));
             if bits != 0 {
                 return Some(Self { at, bits });

@@ -13,7 +13,7 @@ use super::{Finding, Redactor, Rule};
 
 /// How much of a piece is appended to what was held back, until that is decided. Doubles while it isn't.
 const BRIDGE: usize = 128;
-/// How much is scanned at a time, so that both searches find it in the cache; more than any window.
+/// How much is scanned at a time, so that all searches find it in the cache; more than any window.
 const BLOCK: usize = 64 * 1024;
 
 /// The redaction of one body, or of one message after the other. Its state is bounded by the largest rule window
@@ -48,9 +48,12 @@ impl Stream {
 
     /// Ends the message or the body: appends the rest to `out`. What is pushed next is a text of its own.
     pub fn flush(&mut self, out: &mut Vec<Bytes>) {
-        let mut held = std::mem::take(&mut self.held);
-        let (_, pieces) = self.scan(&held, true);
-        release(&mut held, pieces, out);
+        if !self.held.is_empty() {
+            let mut held = std::mem::take(&mut self.held);
+            let mut pieces = Pieces::default();
+            self.scan(&held, true, &mut pieces);
+            pieces.release(&mut held, out);
+        }
         self.scanner = Scanner::default();
     }
 
@@ -66,8 +69,9 @@ impl Stream {
         let before = held.len();
         let taken = length.min(chunk.len());
         held.extend_from_slice(chunk.get(..taken).unwrap_or_default());
-        let (decided, pieces) = self.scan(&held, false);
-        release(&mut held, pieces, out);
+        let mut pieces = Pieces::default();
+        let decided = self.scan(&held, false, &mut pieces);
+        pieces.release(&mut held, out);
         if let Some(ahead) = decided.checked_sub(before) {
             chunk.advance(ahead);
         } else {
@@ -78,33 +82,28 @@ impl Stream {
 
     fn direct(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) {
         let mut decided = 0;
-        let mut pieces = Vec::new();
+        let mut pieces = Pieces::default();
         let mut end = 0;
         while end < chunk.len() {
             end = chunk.len().min(decided + BLOCK);
-            let (more, found) = self.scan(chunk.get(decided..end).unwrap_or_default(), false);
-            decided += more;
-            for piece in found {
-                join(&mut pieces, piece);
-            }
+            let block = chunk.get(decided..end).unwrap_or_default();
+            decided += self.scan(block, false, &mut pieces);
         }
         let mut chunk = chunk;
-        release(&mut chunk, pieces, out);
+        pieces.release(&mut chunk, out);
         self.held.extend_from_slice(&chunk);
     }
 
-    fn scan(&mut self, text: &[u8], whole: bool) -> (usize, Vec<Piece>) {
-        let mut pieces = Vec::new();
+    fn scan(&mut self, text: &[u8], whole: bool, pieces: &mut Pieces) -> usize {
         let nowhere = |_: &Rule| false;
-        let decided = self.scanner.advance(
+        self.scanner.advance(
             &self.redactor.settings,
             text,
             whole,
             &nowhere,
-            &mut |piece| join(&mut pieces, piece),
+            &mut |piece| pieces.add(piece),
             &mut self.tally,
-        );
-        (decided, pieces)
+        )
     }
 
     #[cfg(test)]
@@ -113,22 +112,35 @@ impl Stream {
     }
 }
 
-/// Adds a piece; neighbouring clean ones become one.
-fn join(pieces: &mut Vec<Piece>, piece: Piece) {
-    if let (Some(Piece::Clean(last)), Piece::Clean(more)) = (pieces.last_mut(), &piece) {
-        *last += more;
-    } else {
-        pieces.push(piece);
-    }
+/// Decided pieces, neighbouring clean ones joined. Takes no memory as long as all is clean.
+#[derive(Default)]
+struct Pieces {
+    /// How many clean bytes come before the others.
+    clean: usize,
+    rest: Vec<Piece>,
 }
 
-fn release(from: &mut impl Buf, pieces: Vec<Piece>, out: &mut Vec<Bytes>) {
-    for piece in pieces {
-        match piece {
-            Piece::Clean(len) => out.push(from.copy_to_bytes(len)),
-            Piece::Replaced { len, with } => {
-                from.advance(len);
-                out.push(Bytes::from(with));
+impl Pieces {
+    fn add(&mut self, piece: Piece) {
+        match (self.rest.last_mut(), piece) {
+            (None, Piece::Clean(more)) => self.clean += more,
+            (Some(Piece::Clean(last)), Piece::Clean(more)) => *last += more,
+            (_, piece) => self.rest.push(piece),
+        }
+    }
+
+    /// Appends to `out` what becomes of the first bytes of `from`.
+    fn release(self, from: &mut impl Buf, out: &mut Vec<Bytes>) {
+        if self.clean > 0 {
+            out.push(from.copy_to_bytes(self.clean));
+        }
+        for piece in self.rest {
+            match piece {
+                Piece::Clean(len) => out.push(from.copy_to_bytes(len)),
+                Piece::Replaced { len, with } => {
+                    from.advance(len);
+                    out.push(Bytes::from(with));
+                }
             }
         }
     }
