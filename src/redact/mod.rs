@@ -105,9 +105,9 @@ impl Redactor {
             text,
             true,
             at_home,
-            &mut |piece| match piece {
-                Piece::Clean(more) if pieces.is_empty() => clean += more,
-                piece => pieces.push(piece),
+            &mut |piece| match (pieces.is_empty(), piece) {
+                (true, Piece::Clean(more)) => clean += more,
+                (_, piece) => pieces.push(piece),
             },
             &mut tally,
         );

@@ -18,6 +18,10 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
+    #[expect(
+        clippy::large_stack_arrays,
+        reason = "128 KiB, once, when the rules are compiled; its fixed size spares the look-ups a check"
+    )]
     pub(super) fn none() -> Self {
         Self {
             table: Box::new([0; 1 << 16]),

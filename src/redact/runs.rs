@@ -92,10 +92,10 @@ impl Starts {
             return None;
         }
         let first = bits.trailing_zeros();
-        let row = bits & !bits.wrapping_add(1 << first);
-        self.bits = bits & !row;
+        self.bits = bits & bits.wrapping_add(1 << first);
+        let length = (bits >> first).trailing_ones();
         let start = self.at + usize::try_from(first).ok()?;
-        Some(start..start + usize::try_from(row.count_ones()).ok()?)
+        Some(start..start + usize::try_from(length).ok()?)
     }
 }
 
@@ -152,17 +152,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn next_run_bytewise(text: &[u8], from: usize) -> Option<Range<usize>> {
-        let mut at = from;
-        loop {
-            let window = text.get(at..at + RUN)?;
-            match window.iter().rposition(|byte| !is_token_byte(*byte)) {
-                Some(last) => at += last + 1,
-                None => return Some(at..at + 1),
-            }
-        }
-    }
 
     #[test]
     fn token_bytes_are_those_of_the_documentation() {
