@@ -234,6 +234,41 @@ async fn a_right_credential_opens_and_goes_no_further() {
 }
 
 #[tokio::test]
+async fn a_wrong_credential_opens_no_tunnel() {
+    let play = with_credential().await;
+    let right = basic("agent:s3cret");
+    let wrong = [
+        basic("agent:s3cre"),
+        basic("agent:s3cret "),
+        basic("agent:"),
+        basic("other:s3cret"),
+        basic("agent:wrong") + &right,
+        right.replace("Basic", "Bearer"),
+        right.replace("Proxy-", ""),
+    ];
+    for fields in wrong {
+        let refused = Wire::tunnel(play.proxy(), &play.secure("origin.test"), &fields).await;
+        let refused = refused.err().unwrap_or_else(|| panic!("a tunnel for {fields:?}"));
+        assert_eq!(refused.status, 407, "{fields:?}: {refused:?}");
+        assert!(refused.header("proxy-authenticate").is_some(), "{refused:?}");
+    }
+    play.origin.assert_untouched();
+}
+
+#[tokio::test]
+async fn a_credential_sent_inside_a_tunnel_goes_no_further() {
+    let play = with_credential().await;
+    let right = basic("agent:s3cret");
+    let target = play.secure("origin.test");
+    let wire = Wire::tunnel(play.proxy(), &target, &right).await.unwrap();
+    let mut wire = wire.tls("origin.test", play.egret.roots(), &[]).await.unwrap();
+    let fields = format!("Host: {target}\r\n{right}");
+    wire.ask("GET", "/inside", &fields, b"").await.assert_passed(200);
+    let seen = play.origin.only_request().await;
+    assert_eq!(seen.header("proxy-authorization"), None);
+}
+
+#[tokio::test]
 async fn observe_records_a_denial_and_lets_it_pass() {
     let play = Scene::new()
         .await

@@ -5,9 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -117,19 +119,6 @@ impl Wire<TcpStream> {
         let reply = wire.reply_to("CONNECT").await;
         if reply.status == 200 { Ok(wire) } else { Err(reply) }
     }
-
-    /// Speaks TLS from here on, and wants a certificate for `name`.
-    pub(crate) async fn tls(
-        self,
-        name: &str,
-        roots: RootCertStore,
-        alpn: &[&str],
-    ) -> io::Result<Wire<TlsStream<TcpStream>>> {
-        let config = tls_config(roots, alpn);
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        let handshake = TlsConnector::from(config).connect(name, self.into_stream());
-        Ok(Wire::over(within("the TLS handshake", handshake).await?))
-    }
 }
 
 impl Wire<TlsStream<TcpStream>> {
@@ -150,6 +139,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             stream,
             ahead: Vec::new(),
         }
+    }
+
+    /// Speaks TLS from here on, and wants a certificate for `name`.
+    pub(crate) async fn tls(self, name: &str, roots: RootCertStore, alpn: &[&str]) -> io::Result<Wire<TlsStream<S>>> {
+        let config = tls_config(roots, alpn);
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let handshake = TlsConnector::from(config).connect(name, self.into_stream());
+        Ok(Wire::over(within("the TLS handshake", handshake).await?))
     }
 
     /// The stream itself, at a point where nothing was read ahead.
@@ -237,10 +234,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Exactly that many bytes.
     pub(crate) async fn exactly(&mut self, length: usize) -> Vec<u8> {
+        let bytes = self.try_exactly(length).await;
+        bytes.expect("the stream goes on")
+    }
+
+    /// Exactly that many bytes, or none when the stream ends before.
+    pub(crate) async fn try_exactly(&mut self, length: usize) -> Option<Vec<u8>> {
         while self.ahead.len() < length {
-            assert!(self.more().await, "the stream ended too early");
+            if !within("further bytes", self.more()).await {
+                return None;
+            }
         }
-        self.ahead.drain(..length).collect()
+        Some(self.ahead.drain(..length).collect())
     }
 
     /// Bytes up to and with `end`.
@@ -343,6 +348,18 @@ impl H2 {
         Self { sender }
     }
 
+    /// Asks for a tunnel to `target` (`host:port`) on a stream of this connection; a refusal comes back as the reply.
+    pub(crate) async fn tunnel(&mut self, target: &str) -> Result<Wire<TokioIo<Upgraded>>, Reply> {
+        let request = Request::connect(target).body(Full::default()).unwrap();
+        let response = within("the answer to CONNECT", self.sender.send_request(request))
+            .await
+            .unwrap();
+        if response.status() != StatusCode::OK {
+            return Err(read(response).await.unwrap());
+        }
+        Ok(Wire::over(TokioIo::new(hyper::upgrade::on(response).await.unwrap())))
+    }
+
     pub(crate) async fn get(&mut self, url: &str) -> Reply {
         let request = Request::get(url).body(Full::default()).unwrap();
         self.send(request).await.unwrap()
@@ -352,18 +369,23 @@ impl H2 {
     pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Reply> {
         let exchange = async {
             self.sender.ready().await?;
-            let (head, body) = self.sender.send_request(request).await?.into_parts();
-            let body = body.collect().await?;
-            Ok(Reply {
-                status: head.status.as_u16(),
-                phrase: String::new(),
-                headers: fields(&head.headers),
-                trailers: body.trailers().map(fields).unwrap_or_default(),
-                body: body.to_bytes().to_vec(),
-            })
+            read(self.sender.send_request(request).await?).await
         };
         within("the HTTP/2 exchange", exchange).await
     }
+}
+
+/// A response to its end.
+async fn read(response: Response<Incoming>) -> hyper::Result<Reply> {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await?;
+    Ok(Reply {
+        status: head.status.as_u16(),
+        phrase: String::new(),
+        headers: fields(&head.headers),
+        trailers: body.trailers().map(fields).unwrap_or_default(),
+        body: body.to_bytes().to_vec(),
+    })
 }
 
 /// Roots from a PEM file's text.

@@ -4,6 +4,7 @@ pub(crate) mod ca;
 pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod egret;
+pub(crate) mod frames;
 pub(crate) mod origin;
 pub(crate) mod scene;
 
