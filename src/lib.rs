@@ -87,7 +87,7 @@
 //!     `it::policy::a_right_credential_opens_and_goes_no_further`, `it::admin::no_label_value_comes_from_traffic`,
 //!     `config::a_secret_in_the_wrong_place_is_not_repeated`, `identity::credential::debug_shows_no_hash`,
 //!     `redact::findings::a_key_shows_nothing`, `policy::path::debug_keeps_the_path_to_itself`.
-//! 13. A panic in one exchange does not stop another, and is counted: `it::tidy::a_panic_unwinds`,
+//! 13. A panic in one exchange does not stop another, and is counted: `proxy::ledger::a_panic_is_recorded_and_counted_as_a_refusal`, `it::tidy::a_panic_unwinds`,
 //!     `it::admin::every_denial_of_a_closed_set_starts_at_zero`.
 
 pub mod admin;

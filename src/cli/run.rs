@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -50,6 +51,7 @@ pub fn run(args: &Args, err: &mut dyn Write) -> anyhow::Result<u8> {
         }
     };
     crate::log::start()?;
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -57,6 +59,18 @@ pub fn run(args: &Args, err: &mut dyn Write) -> anyhow::Result<u8> {
     let trail = runtime.block_on(serve(config, args.config.clone()))?;
     end(runtime, &trail);
     Ok(0)
+}
+
+/// Many systems start a process with a low limit of open files that it may raise itself; every connection is one.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files can't be raised");
+    }
 }
 
 /// Everything that lives as long as the process does.

@@ -112,7 +112,7 @@ limits! {
     dns_cache_entries: Count = 4_096, 1 => 1_000_000;
     /// Minted certificates kept; at the limit one not used lately is dropped and minted again when needed.
     certificate_cache: Count = 1_024, 1 => 1_000_000;
-    /// Idle connections kept to one origin for one workload; a further one is closed after its exchange.
+    /// Idle connections kept to one origin for one workload; a further one is closed after its exchange, and so is one beyond an eighth (a quarter for all workloads together) of the files that the process may open.
     pool_idle_per_origin: Count = 256, 0 => 10_000;
     /// Time that an idle connection to an origin is kept; then it is closed.
     pool_idle_timeout: Time = 90 * SECOND, SECOND => HOUR;

@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::UnderWay;
+use super::fields;
 use super::ledger::{Ledger, Outcome};
 use super::outgoing::Outgoing;
 use super::pool::Pool;
@@ -123,6 +124,7 @@ impl RequestBody {
                 Err(_unknown) => Ok(()),
             },
             None => {
+                state.end();
                 self.inner = None;
                 state
                     .scrub
@@ -291,7 +293,10 @@ impl ResponseBody {
     }
 
     /// Accounts for a frame, or for the end; the last one is to be held until the record is written.
-    fn receive(&mut self, frame: Option<Frame<Bytes>>) -> Received {
+    fn receive(&mut self, mut frame: Option<Frame<Bytes>>) -> Received {
+        if let Some(trailers) = frame.as_mut().and_then(Frame::trailers_mut) {
+            fields::inbound_trailers(trailers);
+        }
         let Stage::Streaming(passage) = &mut self.stage else {
             return Received::Last(Written::done(), frame);
         };

@@ -17,8 +17,9 @@ use super::silence::Silence;
 use super::wire::{Advance, Fault, Framing, HeadLimits};
 use crate::policy::DenyReason;
 
-/// How much is read at a time while a head is gathered.
+/// How much is read at a time while a head is gathered; the larger one (a TLS record) where heads come with their bodies.
 const GATHER: usize = 4096;
+const GATHER_MORE: usize = 16 * 1024;
 
 /// Waits that a connection is held to.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +34,10 @@ pub(crate) struct Waits {
 #[derive(Debug, Default)]
 pub(crate) struct Inspection {
     fault: Mutex<Option<Fault>>,
+    /// Under way now.
     exchanges: AtomicUsize,
+    /// Begun since the connection was opened.
+    begun: AtomicUsize,
 }
 
 impl Inspection {
@@ -52,6 +56,12 @@ impl Inspection {
     /// An exchange is under way: the connection does not count as idle.
     pub(crate) fn exchange_began(&self) {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many exchanges have begun: a connection that is idle, and on which the number hasn't changed, has been idle since.
+    pub(crate) fn begun(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// The exchange is over.
@@ -59,7 +69,7 @@ impl Inspection {
         self.exchanges.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.exchanges.load(Ordering::Relaxed) == 0
     }
 }
@@ -72,6 +82,7 @@ pub(crate) struct CheckedIo<T> {
     /// Bytes that were read; the first `clear` of them are checked.
     stash: BytesMut,
     clear: usize,
+    gather: usize,
     inspection: Arc<Inspection>,
     head_silence: Silence,
     idle_silence: Silence,
@@ -87,6 +98,7 @@ impl<T> CheckedIo<T> {
             framing: Framing::new(limits),
             stash: BytesMut::from(first),
             clear: 0,
+            gather: GATHER,
             inspection: Arc::default(),
             head_silence: Silence::new(waits.head),
             idle_silence: Silence::new(waits.idle),
@@ -210,11 +222,12 @@ impl<T: AsyncRead + Unpin> CheckedIo<T> {
     /// Reads some bytes into the stash; 0 at the end of the stream.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let old = self.stash.len();
-        self.stash.resize(old + GATHER, 0);
+        self.stash.resize(old + self.gather, 0);
         let mut fresh = ReadBuf::new(self.stash.get_mut(old..).unwrap_or_default());
         let polled = Pin::new(&mut self.io).poll_read(cx, &mut fresh);
         let count = fresh.filled().len();
         self.stash.truncate(old + count);
+        self.gather = if count >= GATHER { GATHER_MORE } else { GATHER };
         ready!(polled)?;
         Poll::Ready(Ok(count))
     }

@@ -7,7 +7,6 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -29,6 +28,7 @@ use super::reply::Refusal;
 use super::surface;
 use super::upstream::{SendFailure, Upstream};
 use super::{Connection, Entrance, UnderWay, intercept, tunnel, websocket};
+use crate::config::Limits;
 use crate::identity::Identified;
 use crate::policy::{Decision, DenyReason, Permit, RequestHead, Treatment};
 
@@ -103,6 +103,7 @@ impl Exchange {
             return self.connect(request, tenant).await;
         }
         let (mut parts, body) = request.into_parts();
+        head::check_size(&parts, &self.generation.limits)?;
         let (head, suspicious) = self.read(&parts)?;
         let permit = self.decide(&tenant, &head, &parts)?;
         let is_websocket = websocket::is_handshake(&parts);
@@ -205,6 +206,9 @@ impl Exchange {
             surface::body_scrub(&self.generation, outbound)?
         };
         let outgoing = Arc::new(Outgoing::new(scrub, limit));
+        if body.is_end_stream() {
+            outgoing.end();
+        }
         self.ledger.account(Arc::clone(&outgoing));
         Ok(outgoing)
     }
@@ -256,8 +260,7 @@ impl Exchange {
         if let Some(shared) = upstream.share() {
             self.generation.pool.put(shared);
         }
-        let limit = self.generation.limits.response_timeout;
-        match unless_silent(upstream.send(request), outgoing, limit).await {
+        match unless_overdue(upstream.send(request), outgoing, &self.generation.limits).await {
             None => Err(Unanswered::Refused(DenyReason::UpstreamResponseTimeout.into())),
             Some(Ok(response)) => Ok((response, upstream)),
             Some(Err(SendFailure::Unsent(request))) => Err(Unanswered::Unsent(request)),
@@ -327,6 +330,7 @@ impl Exchange {
         let dialled = reach(&self.generation, &permit).await?;
         let upstream = self.generation.establish(dialled, key).await?;
         let outgoing = Arc::new(Outgoing::new(surface::websocket_scrub(&self.generation), u64::MAX));
+        outgoing.end();
         self.ledger.account(Arc::clone(&outgoing));
         let request = outbound.request(RequestBody::empty());
         let (mut response, upstream) = match self.send_over(upstream, request, &outgoing).await {
@@ -410,14 +414,14 @@ pub(crate) async fn reach(generation: &Generation, permit: &Permit) -> Result<Di
     Ok(dialled)
 }
 
-/// Waits for a response as long as anything moves: an upload keeps its response waiting for as long as it takes. None after the limit.
-async fn unless_silent<F: Future>(response: F, outgoing: &Outgoing, limit: Duration) -> Option<F::Output> {
+/// Waits for a response as long as it isn't overdue: an upload that moves keeps its response waiting for as long as it takes. None after that.
+async fn unless_overdue<F: Future>(response: F, outgoing: &Outgoing, limits: &Limits) -> Option<F::Output> {
     let mut response = pin!(response);
     loop {
-        let due = outgoing.last_moved() + limit;
+        let due = outgoing.overdue(limits.response_timeout, limits.idle_timeout);
         match tokio::time::timeout_at(due, &mut response).await {
             Ok(output) => return Some(output),
-            Err(_) if outgoing.last_moved() + limit > due => {}
+            Err(_) if outgoing.overdue(limits.response_timeout, limits.idle_timeout) > due => {}
             Err(_) => return None,
         }
     }

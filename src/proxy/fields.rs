@@ -94,6 +94,12 @@ pub(crate) fn inbound(headers: &mut HeaderMap) {
     headers.remove(PROXY_STATUS);
 }
 
+/// The same for a response's trailers.
+pub(crate) fn inbound_trailers(trailers: &mut HeaderMap) {
+    trailers.remove(X_EGRET_REASON);
+    trailers.remove(PROXY_STATUS);
+}
+
 /// The same for a 101, which keeps the two fields that make it one.
 pub(crate) fn inbound_upgrade(headers: &mut HeaderMap) {
     inbound(headers);

@@ -23,8 +23,10 @@ use crate::metrics::{ConnectionKind, LookupResult, Metrics, WorkloadMetrics};
 use crate::policy::{AddressRules, DenyReason, Permit};
 use crate::redact::Redactor;
 
-/// Idle connections to all origins together; more are closed after their exchange.
-const POOL_TOTAL: usize = 4096;
+/// Of the files that the process may open, idle connections to origins get one in so many, and those of one workload one in so many: the rest
+/// is for clients, look-ups and the trail.
+const POOL_SHARE: usize = 4;
+const POOL_WORKLOAD_SHARE: usize = 8;
 
 /// Why a configuration that is right in itself can't be put to work.
 #[derive(Debug, thiserror::Error)]
@@ -91,9 +93,11 @@ impl Generation {
             timeout: limits.dns_timeout,
             cache_entries: u64::try_from(limits.dns_cache_entries).unwrap_or(u64::MAX),
         })?;
+        let descriptors = own::descriptors();
         let pool = Arc::new(Pool::new(PoolLimits {
             per_key: limits.pool_idle_per_origin,
-            total: POOL_TOTAL.max(limits.pool_idle_per_origin),
+            per_workload: descriptors / POOL_WORKLOAD_SHARE,
+            total: descriptors / POOL_SHARE,
             idle: limits.pool_idle_timeout,
         }));
         prune_regularly(&pool);

@@ -9,10 +9,13 @@ use http::uri::PathAndQuery;
 use http::{Method, Version};
 
 use super::reply::Refusal;
+use crate::config::Limits;
 use crate::policy::{Authority, CanonicalPath, DenyReason, Host, Scheme, Target};
 
-/// The longest method that is passed on: every registered one is shorter, and a method is no place for a payload.
-const MAX_METHOD: usize = 32;
+/// The longest method that is passed on and recorded: every registered one fits, and a secret hardly does.
+pub(crate) const MAX_METHOD: usize = 17;
+/// What HTTP/2 counts for a field beside its name and value (RFC 9113 §6.5.2).
+const FIELD_OVERHEAD: usize = 32;
 
 /// A request as policy sees it.
 #[derive(Debug)]
@@ -144,6 +147,25 @@ fn with_path(target: Target, parts: &Parts) -> Result<Head, Refusal> {
             .detail("the path has dot segments, a backslash or a bad percent-encoding, which servers read differently")
     })?;
     Ok(Head { target, path })
+}
+
+/// Holds an HTTP/2 head to the limits that the wire check holds HTTP/1 to.
+pub(crate) fn check_size(parts: &Parts, limits: &Limits) -> Result<(), Refusal> {
+    if parts.version < Version::HTTP_2 {
+        return Ok(());
+    }
+    if parts.headers.len() > limits.head_fields {
+        return Err(DenyReason::LimitHeadFields.into());
+    }
+    let fields = parts
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD);
+    let bytes = fields.sum::<usize>() + path_and_query(parts).len();
+    if u64::try_from(bytes).unwrap_or(u64::MAX) > limits.head_bytes {
+        return Err(DenyReason::LimitHeadSize.into());
+    }
+    Ok(())
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {

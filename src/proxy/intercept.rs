@@ -187,7 +187,7 @@ async fn open_tls(
         Wanted::Http1
     };
     let named = same_name(hello.server_name(), opened.authority.host());
-    ledger.hello(hello.server_name(), None);
+    ledger.hello(hello.server_name().map(|name| handover.generation.redacted(name)), None);
     if let Err(reason) = named {
         alert(&mut start.io).await;
         return Err(reason);

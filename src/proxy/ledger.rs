@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 
 use super::Connection;
 use super::generation::Tenant;
+use super::head::MAX_METHOD;
 use super::outgoing::Outgoing;
 use super::relay::Moved;
 use super::reply::Refusal;
@@ -23,9 +24,6 @@ use crate::audit::{
 };
 use crate::metrics::{Metrics, WorkloadMetrics};
 use crate::policy::{self, Authority, DenyReason, Permit, Rule, Scheme, Target};
-
-/// The longest method that is kept.
-const MAX_METHOD: usize = 32;
 
 /// How an exchange came to its end.
 #[derive(Debug)]
@@ -226,13 +224,13 @@ impl Ledger {
         self.with(|open| open.status = Some(status));
     }
 
-    /// What the client's `ClientHello` said.
-    pub(crate) fn hello(&mut self, server_name: Option<&str>, alpn: Option<&str>) {
+    /// What the client's `ClientHello` said, redacted.
+    pub(crate) fn hello(&mut self, server_name: Option<String>, alpn: Option<String>) {
         self.with(|open| {
             open.tls = Some(Tls {
-                sni: server_name.map(|name| Cow::Owned(name.to_owned())),
+                sni: server_name.map(Cow::Owned),
                 version: None,
-                alpn: alpn.map(|alpn| Cow::Owned(alpn.to_owned())),
+                alpn: alpn.map(Cow::Owned),
             });
         });
     }
@@ -363,7 +361,7 @@ impl Open {
                     .map(Cow::Borrowed),
             }),
             form: Some(self.form),
-            method: self.method.as_ref().map(|method| Cow::Borrowed(shortened(method))),
+            method: self.method.as_ref().and_then(recordable).map(Cow::Borrowed),
             scheme: self.scheme.map(Scheme::as_str),
             host: self.host.as_deref().map(Cow::Borrowed),
             port: self.port,
@@ -409,9 +407,9 @@ fn redaction(found: &Found) -> Redaction<'_> {
     }
 }
 
-fn shortened(method: &Method) -> &str {
-    let name = method.as_str();
-    name.get(..MAX_METHOD).unwrap_or(name)
+/// A method that is one; what is longer is refused, and might be anything.
+fn recordable(method: &Method) -> Option<&str> {
+    Some(method.as_str()).filter(|name| name.len() <= MAX_METHOD)
 }
 
 fn version(version: Version) -> Option<HttpVersion> {
@@ -429,4 +427,56 @@ fn trace_id(headers: &HeaderMap) -> Option<String> {
     let id = value.split('-').nth(1)?;
     let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id.then(|| id.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::audit::recent::Recent;
+    use crate::audit::{OnFailure, Trail};
+    use crate::config::{self, CaFiles};
+    use crate::proxy::Proxy;
+    use crate::proxy::issuer::Issuer;
+
+    #[tokio::test]
+    async fn a_panic_is_recorded_and_counted_as_a_refusal() {
+        let folder = tempfile::tempdir().unwrap();
+        let metrics = Metrics::new(DenyReason::ALL.iter().map(|reason| reason.code()));
+        let trail_file = folder.path().join("audit.jsonl");
+        let trail = Trail::open(&trail_file, OnFailure::Refuse, 8, metrics.clone()).unwrap();
+        let ca = CaFiles {
+            certificate: folder.path().join("ca.crt"),
+            key: folder.path().join("ca.key"),
+        };
+        let issuer = Issuer::open(&ca, 1).unwrap();
+        let config = config::inspect(None).unwrap();
+        let proxy = Proxy::new(
+            config,
+            issuer,
+            trail.clone(),
+            metrics.clone(),
+            Recent::default(),
+            Vec::new(),
+        )
+        .unwrap();
+        let connection = Connection::refused(Arc::clone(&proxy), "127.0.0.1:1".parse().unwrap());
+
+        let slot = proxy.reserve().unwrap();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _ledger = Ledger::new(slot, &connection, Form::Absolute);
+            panic!("on purpose");
+        }));
+        assert!(panicked.is_err());
+
+        trail.close(Duration::from_secs(5)).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&trail_file).unwrap()).unwrap();
+        assert_eq!(
+            (&record["decision"], &record["reason"]),
+            (&"deny".into(), &"internal.panic".into())
+        );
+        let counted = r#"egret_exchanges_total{decision="deny",form="absolute",reason="internal.panic",workload=""} 1"#;
+        assert!(metrics.encode().contains(counted), "{}", metrics.encode());
+    }
 }

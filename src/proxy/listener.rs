@@ -1,5 +1,6 @@
 //! Accepting clients: bounded in number, each in a task of its own, HTTP/1 or HTTP/2 by the first bytes.
 
+use std::error::Error as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -12,8 +13,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
-use super::checked_io::{CheckedIo, Waits};
+use super::checked_io::{CheckedIo, Inspection, Waits};
 use super::exchange;
 use super::ledger::{Ledger, Outcome};
 use super::prefixed::Prefixed;
@@ -36,6 +38,8 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 const H2_STREAM_WINDOW: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1 << 20;
 /// A client that has gone is noticed by unanswered pings.
+/// How many times `limits.head_bytes` an HTTP/2 head may have before it isn't even read.
+const HARD_HEAD_FACTOR: u64 = 4;
 const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -45,7 +49,7 @@ pub(crate) async fn accept(proxy: Arc<Proxy>, listener: TcpListener) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = drain.wait_for(|draining| *draining) => return,
+            () = draining(&mut drain) => return,
         };
         match accepted {
             Ok((stream, peer)) => greet(&proxy, stream, peer),
@@ -56,6 +60,12 @@ pub(crate) async fn accept(proxy: Arc<Proxy>, listener: TcpListener) {
             }
         }
     }
+}
+
+/// Resolves when draining begins.
+async fn draining(drain: &mut watch::Receiver<bool>) {
+    // A proxy that is gone drains too.
+    drop(drain.wait_for(|draining| *draining).await);
 }
 
 fn is_clients_fault(error: &io::Error) -> bool {
@@ -148,7 +158,7 @@ where
         .with_upgrades();
     let ended = tokio::select! {
         ended = Pin::new(&mut http) => Some(ended),
-        _ = drain.wait_for(|draining| *draining) => None,
+        () = draining(&mut drain) => None,
     };
     let ended = if let Some(ended) = ended {
         ended
@@ -208,25 +218,63 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &handover.generation.limits;
+    let idle = limits.idle_timeout;
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(u32::try_from(limits.h2_streams).unwrap_or(u32::MAX))
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(hard_head_limit(limits.head_bytes))
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
         .keep_alive_interval(H2_PING_INTERVAL)
         .keep_alive_timeout(H2_PING_TIMEOUT);
     let mut drain = handover.proxy.drain.subscribe();
-    let connection = Arc::new(Connection::new(handover, entrance, None));
-    let service = service_fn(move |request| exchange::serve(Arc::clone(&connection), request));
+    let inspection = Arc::new(Inspection::default());
+    let connection = Arc::new(Connection::new(handover, entrance, Some(Arc::clone(&inspection))));
+    let serving = Arc::clone(&connection);
+    let service = service_fn(move |request| exchange::serve(Arc::clone(&serving), request));
     let mut http = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = &mut http => Some(ended),
-        _ = drain.wait_for(|draining| *draining) => None,
+        () = draining(&mut drain) => None,
+        () = idled(&inspection, idle) => {
+            http.as_mut().graceful_shutdown();
+            // A client that leaves a head half sent is not waited for.
+            tokio::time::timeout(LINGER_TIME, http).await.ok();
+            return;
+        }
     };
-    if ended.is_none() {
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
         http.as_mut().graceful_shutdown();
-        http.await.ok();
+        http.await
+    };
+    if ended.is_err_and(|error| is_protocol_error(&error)) {
+        record_unreadable(&connection).await;
     }
+}
+
+/// Resolves when no exchange was under way for `limit`; at most twice that after the last one.
+async fn idled(inspection: &Inspection, limit: Duration) {
+    let mut begun = inspection.begun();
+    loop {
+        tokio::time::sleep(limit).await;
+        let now = inspection.begun();
+        if inspection.is_idle() && now == begun {
+            return;
+        }
+        begun = now;
+    }
+}
+
+/// Beyond this the HTTP/2 library refuses a head by itself. What lies between `limits.head_bytes` and this is refused with a reply and a record.
+fn hard_head_limit(head_bytes: u64) -> u32 {
+    u32::try_from(head_bytes.saturating_mul(HARD_HEAD_FACTOR)).unwrap_or(u32::MAX)
+}
+
+/// Whether the client broke the protocol, rather than the connection.
+fn is_protocol_error(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| !cause.is_io() && !cause.is_remote())
 }

@@ -5,6 +5,7 @@
 //! that the record's count is the whole count.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -26,6 +27,9 @@ pub(super) struct State {
     pub(super) bytes: u64,
     pub(super) refused: Option<DenyReason>,
     pub(super) closed: bool,
+    /// The sender has come to its end.
+    ended: bool,
+    /// When a byte last came or left.
     moved: Instant,
 }
 
@@ -33,11 +37,18 @@ impl State {
     /// Bytes came; an error when they are too many.
     pub(super) fn receive(&mut self, bytes: usize) -> Result<(), DenyReason> {
         self.received += u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.moved = Instant::now();
         if self.received > self.limit {
             Err(DenyReason::LimitBodySize)
         } else {
             Ok(())
         }
+    }
+
+    /// The last byte came.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+        self.moved = Instant::now();
     }
 
     /// Bytes are about to leave.
@@ -67,6 +78,7 @@ impl Outgoing {
                 bytes: 0,
                 refused: None,
                 closed: false,
+                ended: false,
                 moved: Instant::now(),
             }),
         }
@@ -81,9 +93,15 @@ impl Outgoing {
         self.lock().refused
     }
 
-    /// When a byte last left, or the body began.
-    pub(crate) fn last_moved(&self) -> Instant {
-        self.lock().moved
+    /// There is no body, or its end has come.
+    pub(crate) fn end(&self) {
+        self.lock().end();
+    }
+
+    /// When a response is overdue: `response` after the request's last byte, or `stalled` after anything moved while it is still coming.
+    pub(crate) fn overdue(&self, response: Duration, stalled: Duration) -> Instant {
+        let state = self.lock();
+        state.moved + if state.ended { response } else { stalled.max(response) }
     }
 
     /// Lets nothing more out and gives the account.

@@ -1,6 +1,6 @@
-//! The machine's own addresses: a request must not come back to the proxy by them.
+//! What the machine says of itself: its addresses, by which no request may come back to the proxy, and how many files it may open.
 //!
-//! Read from the kernel's tables under `/proc`, which a container has too; no library is needed for two small files.
+//! Read from the kernel's tables under `/proc`, which a container has too; no library is needed for three small files.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,6 +13,26 @@ pub(crate) fn addresses() -> Vec<IpAddr> {
         .map(IpAddr::V4)
         .chain(local_ipv6(&ipv6).map(IpAddr::V6))
         .collect()
+}
+
+/// Taken when `/proc` doesn't tell: what systems have given for long.
+const USUAL_DESCRIPTORS: usize = 1024;
+
+/// How many files, and so connections, this process may have open.
+pub(crate) fn descriptors() -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    open_files(&limits).unwrap_or(USUAL_DESCRIPTORS)
+}
+
+/// `Max open files`, then the soft limit.
+fn open_files(limits: &str) -> Option<usize> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let soft = line.split_whitespace().next()?;
+    if soft == "unlimited" {
+        Some(usize::MAX)
+    } else {
+        soft.parse().ok()
+    }
 }
 
 /// A leaf of the routing trie is a line with the address, and below it `/32 host LOCAL`.
@@ -53,6 +73,18 @@ mod tests {
             "{:?}",
             addresses()
         );
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_read() {
+        let table =
+            "Max processes  1 2 processes\nMax open files            1024                 524288               files\n";
+        assert_eq!(open_files(table), Some(1024));
+        assert_eq!(
+            open_files("Max open files  unlimited  unlimited files"),
+            Some(usize::MAX)
+        );
+        assert!(descriptors() > 0);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(crate) struct Key {
 pub(crate) struct PoolLimits {
     /// Idle connections kept for one key.
     pub(crate) per_key: usize,
+    /// Idle connections kept for one workload, so that none can take the room of the others.
+    pub(crate) per_workload: usize,
     /// Idle connections kept in all.
     pub(crate) total: usize,
     /// How long a connection may wait.
@@ -50,7 +52,17 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct Idle {
     by_key: HashMap<Arc<Key>, Vec<(Instant, Upstream)>>,
+    by_workload: HashMap<Arc<str>, usize>,
     total: usize,
+}
+
+impl Idle {
+    fn left(&mut self, workload: &str, count: usize) {
+        self.total -= count;
+        if let Some(of_workload) = self.by_workload.get_mut(workload) {
+            *of_workload -= count;
+        }
+    }
 }
 
 impl Pool {
@@ -63,7 +75,8 @@ impl Pool {
 
     /// Takes the connection that was used last; a shared HTTP/2 connection stays.
     pub(crate) fn take(&self, key: &Key) -> Option<Upstream> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = &mut *guard;
         let waiting = idle.by_key.get_mut(key)?;
         let mut dropped = 0;
         let taken = loop {
@@ -81,7 +94,7 @@ impl Pool {
             dropped += 1;
             break Some(upstream);
         };
-        idle.total -= dropped;
+        idle.left(&key.workload, dropped);
         taken
     }
 
@@ -104,12 +117,17 @@ impl Pool {
             return;
         }
         let key = upstream.key();
+        let of_workload = idle.by_workload.entry(Arc::clone(&key.workload)).or_default();
+        if *of_workload >= self.limits.per_workload {
+            return;
+        }
         let waiting = match idle.by_key.get_mut(&key) {
             Some(waiting) => waiting,
             None => idle.by_key.entry(key).or_default(),
         };
         if waiting.len() < self.limits.per_key {
             waiting.push((Instant::now(), upstream));
+            *of_workload += 1;
             idle.total += 1;
         }
     }
@@ -122,7 +140,11 @@ impl Pool {
             waiting.retain(|(since, upstream)| !upstream.is_closed() && since.elapsed() <= self.limits.idle);
         }
         idle.by_key.retain(|_, waiting| !waiting.is_empty());
-        idle.total = idle.by_key.values().map(Vec::len).sum();
+        idle.by_workload.clear();
+        for (key, waiting) in &idle.by_key {
+            *idle.by_workload.entry(Arc::clone(&key.workload)).or_default() += waiting.len();
+        }
+        idle.total = idle.by_workload.values().sum();
     }
 
     /// How often [`Pool::prune`] is worth calling.

@@ -233,6 +233,14 @@ pub(crate) fn scrub_headers(
     let redaction = &generation.redaction;
     let mut found = Vec::new();
     let mut strayed = false;
+    if action != Action::Note
+        && outbound
+            .headers
+            .keys()
+            .any(|name| holds_secret(&redaction.redactor, name))
+    {
+        return Err(DenyReason::SecretUnrewritable.into());
+    }
     for (name, value) in &mut outbound.headers {
         let has_slot = |rule: &Rule| {
             rule.audience_headers()
@@ -269,6 +277,11 @@ pub(crate) fn scrub_headers(
         Action::Refuse(reason) if refused => Err(reason.into()),
         Action::Rewrite | Action::Note | Action::Refuse(_) => Ok(()),
     }
+}
+
+/// Whether a field's name is a secret: a name can't be rewritten.
+fn holds_secret(redactor: &Redactor, name: &HeaderName) -> bool {
+    redactor.value(name.as_str().as_bytes(), &|_| false).is_some()
 }
 
 /// The redactor for a request's body, or a refusal when the body is coded in a way that can't be read.
@@ -358,7 +371,7 @@ impl Scrub {
             stream: redactor.stream(),
             action,
             surface,
-            gzip: (coding == Coding::Gzip).then(|| Box::new(Gzip::new())),
+            gzip: (coding == Coding::Gzip).then(|| Box::new(Gzip::new(redactor.stream()))),
             released: Vec::new(),
             found: Vec::new(),
         }
@@ -382,6 +395,9 @@ impl Scrub {
             self.stream.flush(&mut self.released);
             return self.settle(out);
         };
+        gzip.raw.flush(&mut self.released);
+        self.released.clear();
+        self.note(gzip.raw.findings());
         gzip.end_input()?;
         self.pass_inflated(&mut gzip)?;
         self.stream.flush(&mut self.released);
@@ -394,6 +410,9 @@ impl Scrub {
 
     /// Redacts the values of trailers.
     pub(crate) fn fields(&mut self, fields: &mut HeaderMap) -> Result<(), DenyReason> {
+        if self.action != Action::Note && fields.keys().any(|name| holds_secret(&self.redactor, name)) {
+            return Err(DenyReason::SecretUnrewritable);
+        }
         for value in fields.values_mut() {
             let clean = self.once(Bytes::copy_from_slice(value.as_bytes()))?;
             if clean != value.as_bytes() {
@@ -452,7 +471,11 @@ impl Scrub {
         if self.action == Action::Rewrite {
             return gzip.deflate(self.released.drain(..), false, out);
         }
+        // The bytes go on as they came: gzip's own header (file name, comment) must be clean too.
+        gzip.raw.push(data.clone(), &mut self.released);
         self.released.clear();
+        self.note(gzip.raw.findings());
+        self.check()?;
         out.push_back(data);
         Ok(())
     }
@@ -485,6 +508,8 @@ impl Scrub {
 
 /// A gzip body: inflated for the redactor, and deflated again behind it.
 struct Gzip {
+    /// Looks at the compressed bytes themselves, where those go on.
+    raw: Stream,
     inflater: MultiGzDecoder<Vec<u8>>,
     deflater: Option<GzEncoder<Vec<u8>>>,
     bytes_in: u64,
@@ -498,8 +523,9 @@ impl std::fmt::Debug for Gzip {
 }
 
 impl Gzip {
-    fn new() -> Self {
+    fn new(raw: Stream) -> Self {
         Self {
+            raw,
             inflater: MultiGzDecoder::new(Vec::new()),
             deflater: Some(GzEncoder::new(Vec::new(), Compression::fast())),
             bytes_in: 0,

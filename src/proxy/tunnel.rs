@@ -40,7 +40,11 @@ async fn run(
         Ok(hello) => hello,
         Err(reason) => return refuse(&mut client, reason).await,
     };
-    ledger.hello(hello.server_name.as_deref(), hello.alpn.as_deref());
+    let redacted = |text: &String| handover.generation.redacted(text);
+    ledger.hello(
+        hello.server_name.as_ref().map(redacted),
+        hello.alpn.as_ref().map(redacted),
+    );
     if let Err(reason) = check(&hello, authority.host()) {
         return refuse(&mut client, reason).await;
     }

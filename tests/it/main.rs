@@ -17,6 +17,8 @@ mod commands;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod hideouts;
+#[cfg(test)]
 mod intercept;
 #[cfg(test)]
 mod lifecycle;
