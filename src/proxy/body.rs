@@ -164,6 +164,10 @@ impl Body for RequestBody {
             }
             let frame = ready!(self.poll_inner(cx)).transpose()?;
             self.take_in(frame)?;
+            // The end is often known with the last frame: waiting to be told of it would cost another turn of the client's connection.
+            if self.inner.as_ref().is_some_and(Body::is_end_stream) {
+                self.take_in(None)?;
+            }
         }
     }
 

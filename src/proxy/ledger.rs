@@ -17,7 +17,7 @@ use super::head::MAX_METHOD;
 use super::outgoing::Outgoing;
 use super::relay::Moved;
 use super::reply::Refusal;
-use super::surface::Found;
+use super::scrub::Found;
 use super::upstream::Upstream;
 use crate::audit::{
     Client, Event, ExchangeId, Form, HttpVersion, Record, Redaction, Slot, Tls, Treatment, Verdict, Written,

@@ -9,7 +9,7 @@
 //! | `resolve`, `connect` | the one look-up, the one dial |
 //! | `tunnel`, `client_hello`, `relay` | treatment `tunnel` |
 //! | `intercept`, `issuer` | treatment `intercept` |
-//! | `surface`, `outgoing`, `body`, `websocket` | what leaves, redacted and counted |
+//! | `surface`, `scrub`, `gzip`, `outgoing`, `body`, `websocket` | what leaves, redacted and counted |
 //! | `fields`, `upstream`, `pool` | send |
 //! | `ledger`, `reply` | record and answer |
 //! | `generation` | one configuration at work |
@@ -24,6 +24,7 @@ mod connect;
 mod exchange;
 mod fields;
 mod generation;
+mod gzip;
 mod head;
 mod intercept;
 pub mod issuer;
@@ -37,6 +38,7 @@ mod prefixed;
 mod relay;
 mod reply;
 mod resolve;
+mod scrub;
 mod silence;
 mod surface;
 mod tunnel;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::surface::{Found, Scrub};
+use super::scrub::{Found, Scrub};
 use crate::policy::DenyReason;
 
 /// The shared account of one request body.

@@ -4,13 +4,8 @@
 //! the two together for one exchange. The trail never gets a text that was not redacted, whatever the surfaces are set to.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
-use std::io::{self, Write};
 
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::{GzEncoder, MultiGzDecoder};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
@@ -18,17 +13,10 @@ use super::fields::Outbound;
 use super::generation::Generation;
 use super::ledger::Ledger;
 use super::reply::Refusal;
-use crate::config::SurfaceMode;
+use super::scrub::{Action, Coding, Found, Scrub, holds_secret};
 use crate::metrics::Surface;
 use crate::policy::{DenyReason, Host, Permit};
-use crate::redact::{Finding, Redactor, Rule, Stream};
-
-/// Compressed input is decoded in slices of this size, so that what one slice can unfold to is bounded (at most about a thousandfold).
-const INFLATE_SLICE: usize = 1024;
-/// A body may unfold to this many times its size …
-const MAX_RATIO: u64 = 200;
-/// … once it has unfolded to more than this.
-const RATIO_FLOOR: u64 = 1 << 20;
+use crate::redact::{Finding, Redactor, Rule};
 
 /// What is written percent-encoded when a part of a URL is encoded anew: all but what never needs it, and the separators of a path or pair.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
@@ -62,38 +50,6 @@ const CHECKSUMMED: [&str; 8] = [
     "audio/",
     "video/",
 ];
-
-/// One kind of finding at one place, for the record.
-#[derive(Debug, Clone)]
-pub(crate) struct Found {
-    pub(crate) finding: Finding,
-    pub(crate) surface: Surface,
-    /// The header field it stood in.
-    pub(crate) field: Option<HeaderName>,
-}
-
-/// What happens to a secret that was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
-    /// It is rewritten.
-    Rewrite,
-    /// The request is refused.
-    Refuse(DenyReason),
-    /// It is noted and goes on.
-    Note,
-}
-
-impl Action {
-    /// None: the surface isn't looked at.
-    fn of(mode: SurfaceMode) -> Option<Self> {
-        match mode {
-            SurfaceMode::Redact => Some(Self::Rewrite),
-            SurfaceMode::Block => Some(Self::Refuse(DenyReason::SecretBlocked)),
-            SurfaceMode::Alert => Some(Self::Note),
-            SurfaceMode::Off => None,
-        }
-    }
-}
 
 /// Gives the trail path and query without secrets, before anything is decided. Tells whether any was there.
 pub(crate) fn record_url(generation: &Generation, ledger: &mut Ledger, text: &str) -> bool {
@@ -279,11 +235,6 @@ pub(crate) fn scrub_headers(
     }
 }
 
-/// Whether a field's name is a secret: a name can't be rewritten.
-fn holds_secret(redactor: &Redactor, name: &HeaderName) -> bool {
-    redactor.value(name.as_str().as_bytes(), &|_| false).is_some()
-}
-
 /// The redactor for a request's body, or a refusal when the body is coded in a way that can't be read.
 pub(crate) fn body_scrub(generation: &Generation, outbound: &mut Outbound) -> Result<Option<Scrub>, Refusal> {
     let Some(mut action) = Action::of(generation.redaction.surfaces.body) else {
@@ -329,252 +280,4 @@ fn rewritable(headers: &HeaderMap) -> bool {
             })
         });
     !covered && !checksummed
-}
-
-/// A content coding (RFC 9110 §8.4) that can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Coding {
-    Identity,
-    Gzip,
-}
-
-impl Coding {
-    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let mut codings = headers.get_all(CONTENT_ENCODING).iter();
-        match (codings.next().map(HeaderValue::as_bytes), codings.next()) {
-            (None, _) => Ok(Self::Identity),
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"identity") => Ok(Self::Identity),
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") => {
-                Ok(Self::Gzip)
-            }
-            _ => Err(DenyReason::RequestEncoding.into()),
-        }
-    }
-}
-
-/// One stream on its way through the redactor.
-#[derive(Debug)]
-pub(crate) struct Scrub {
-    redactor: Redactor,
-    stream: Stream,
-    action: Action,
-    surface: Surface,
-    gzip: Option<Box<Gzip>>,
-    released: Vec<Bytes>,
-    found: Vec<Found>,
-}
-
-impl Scrub {
-    fn new(redactor: &Redactor, action: Action, coding: Coding, surface: Surface) -> Self {
-        Self {
-            redactor: redactor.clone(),
-            stream: redactor.stream(),
-            action,
-            surface,
-            gzip: (coding == Coding::Gzip).then(|| Box::new(Gzip::new(redactor.stream()))),
-            released: Vec::new(),
-            found: Vec::new(),
-        }
-    }
-
-    /// Takes bytes in and lets out what is decided; an error when they must not go on.
-    pub(crate) fn push(&mut self, data: Bytes, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
-        match self.gzip.take() {
-            None => self.push_plain(data, out),
-            Some(mut gzip) => {
-                let pushed = self.push_gzip(&mut gzip, data, out);
-                self.gzip = Some(gzip);
-                pushed
-            }
-        }
-    }
-
-    /// Ends the body, or one message of many.
-    pub(crate) fn finish(&mut self, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
-        let Some(mut gzip) = self.gzip.take() else {
-            self.stream.flush(&mut self.released);
-            return self.settle(out);
-        };
-        gzip.raw.flush(&mut self.released);
-        self.released.clear();
-        self.note(gzip.raw.findings());
-        gzip.end_input()?;
-        self.pass_inflated(&mut gzip)?;
-        self.stream.flush(&mut self.released);
-        self.check()?;
-        if self.action == Action::Rewrite {
-            gzip.deflate(self.released.drain(..), true, out)?;
-        }
-        Ok(())
-    }
-
-    /// Redacts the values of trailers.
-    pub(crate) fn fields(&mut self, fields: &mut HeaderMap) -> Result<(), DenyReason> {
-        if self.action != Action::Note && fields.keys().any(|name| holds_secret(&self.redactor, name)) {
-            return Err(DenyReason::SecretUnrewritable);
-        }
-        for value in fields.values_mut() {
-            let clean = self.once(Bytes::copy_from_slice(value.as_bytes()))?;
-            if clean != value.as_bytes() {
-                *value = HeaderValue::from_maybe_shared(clean).map_err(|_| DenyReason::SecretUnrewritable)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Redacts a text that stands by itself, such as a control frame between two fragments of a message.
-    pub(crate) fn once(&mut self, text: Bytes) -> Result<Bytes, DenyReason> {
-        let Some((clean, findings)) = self.redactor.value(&text, &|_| false) else {
-            return Ok(text);
-        };
-        self.note(findings);
-        match self.action {
-            Action::Rewrite => Ok(Bytes::from(clean)),
-            Action::Note => Ok(text),
-            Action::Refuse(reason) => Err(reason),
-        }
-    }
-
-    fn note(&mut self, findings: Vec<Finding>) {
-        let surface = self.surface;
-        self.found.extend(findings.into_iter().map(|finding| Found {
-            finding,
-            surface,
-            field: None,
-        }));
-    }
-
-    fn push_plain(&mut self, data: Bytes, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
-        if self.action == Action::Note {
-            out.push_back(data.clone());
-        }
-        self.stream.push(data, &mut self.released);
-        self.settle(out)
-    }
-
-    /// Lets out what the stream released, save where the bytes themselves went on already.
-    fn settle(&mut self, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
-        self.check()?;
-        if self.action == Action::Note {
-            self.released.clear();
-        }
-        out.extend(self.released.drain(..));
-        Ok(())
-    }
-
-    fn push_gzip(&mut self, gzip: &mut Gzip, data: Bytes, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
-        for slice in data.chunks(INFLATE_SLICE) {
-            gzip.inflate(slice)?;
-            self.pass_inflated(gzip)?;
-        }
-        self.check()?;
-        if self.action == Action::Rewrite {
-            return gzip.deflate(self.released.drain(..), false, out);
-        }
-        // The bytes go on as they came: gzip's own header (file name, comment) must be clean too.
-        gzip.raw.push(data.clone(), &mut self.released);
-        self.released.clear();
-        self.note(gzip.raw.findings());
-        self.check()?;
-        out.push_back(data);
-        Ok(())
-    }
-
-    fn pass_inflated(&mut self, gzip: &mut Gzip) -> Result<(), DenyReason> {
-        let inflated = gzip.take_inflated();
-        if !inflated.is_empty() {
-            self.stream.push(inflated, &mut self.released);
-        }
-        if self.action != Action::Rewrite {
-            self.released.clear();
-        }
-        self.check()
-    }
-
-    /// Gathers findings; under `Refuse` the first one ends it.
-    fn check(&mut self) -> Result<(), DenyReason> {
-        let findings = self.stream.findings();
-        self.note(findings);
-        match self.action {
-            Action::Refuse(reason) if !self.found.is_empty() => Err(reason),
-            Action::Rewrite | Action::Refuse(_) | Action::Note => Ok(()),
-        }
-    }
-
-    pub(crate) fn into_found(self) -> Vec<Found> {
-        self.found
-    }
-}
-
-/// A gzip body: inflated for the redactor, and deflated again behind it.
-struct Gzip {
-    /// Looks at the compressed bytes themselves, where those go on.
-    raw: Stream,
-    inflater: MultiGzDecoder<Vec<u8>>,
-    deflater: Option<GzEncoder<Vec<u8>>>,
-    bytes_in: u64,
-    bytes_out: u64,
-}
-
-impl std::fmt::Debug for Gzip {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gzip").finish_non_exhaustive()
-    }
-}
-
-impl Gzip {
-    fn new(raw: Stream) -> Self {
-        Self {
-            raw,
-            inflater: MultiGzDecoder::new(Vec::new()),
-            deflater: Some(GzEncoder::new(Vec::new(), Compression::fast())),
-            bytes_in: 0,
-            bytes_out: 0,
-        }
-    }
-
-    fn inflate(&mut self, slice: &[u8]) -> Result<(), DenyReason> {
-        self.inflater.write_all(slice).map_err(bad_gzip)?;
-        self.bytes_in += u64::try_from(slice.len()).unwrap_or(u64::MAX);
-        self.bytes_out += u64::try_from(self.inflater.get_ref().len()).unwrap_or(u64::MAX);
-        if self.bytes_out > RATIO_FLOOR && self.bytes_out / self.bytes_in.max(1) > MAX_RATIO {
-            return Err(DenyReason::LimitDecompression);
-        }
-        Ok(())
-    }
-
-    fn end_input(&mut self) -> Result<(), DenyReason> {
-        self.inflater.try_finish().map_err(bad_gzip)
-    }
-
-    fn take_inflated(&mut self) -> Bytes {
-        Bytes::from(std::mem::take(self.inflater.get_mut()))
-    }
-
-    fn deflate(
-        &mut self,
-        pieces: impl Iterator<Item = Bytes>,
-        last: bool,
-        out: &mut VecDeque<Bytes>,
-    ) -> Result<(), DenyReason> {
-        let Some(deflater) = &mut self.deflater else {
-            return Ok(());
-        };
-        for piece in pieces {
-            deflater.write_all(&piece).map_err(bad_gzip)?;
-        }
-        let mut ready = std::mem::take(deflater.get_mut());
-        if last && let Some(deflater) = self.deflater.take() {
-            ready.extend(deflater.finish().map_err(bad_gzip)?);
-        }
-        if !ready.is_empty() {
-            out.push_back(Bytes::from(ready));
-        }
-        Ok(())
-    }
-}
-
-/// A body that says gzip and isn't can't be read, so it can't go on.
-fn bad_gzip(_: io::Error) -> DenyReason {
-    DenyReason::RequestEncoding
 }

@@ -30,7 +30,7 @@ use super::ledger::{Ledger, Outcome};
 use super::outgoing::Outgoing;
 use super::relay::{End, relay};
 use super::reply::Refusal;
-use super::surface::Scrub;
+use super::scrub::Scrub;
 use crate::policy::DenyReason;
 
 /// Appended to the key before it is hashed (RFC 6455 §1.3).
