@@ -14,6 +14,9 @@ use crate::metrics::Surface;
 use crate::policy::DenyReason;
 use crate::redact::{Finding, Redactor, Stream};
 
+/// Different secrets that one stream's record tells apart; those beyond are counted by their rule.
+const DISTINCT: usize = 64;
+
 /// One kind of finding at one place, for the record.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
@@ -150,13 +153,21 @@ impl Scrub {
         }
     }
 
+    /// Adds to what was found: the same secret is one entry with its count, and the number of entries is bounded, however long the stream.
     fn note(&mut self, findings: Vec<Finding>) {
-        let surface = self.surface;
-        self.found.extend(findings.into_iter().map(|finding| Found {
-            finding,
-            surface,
-            field: None,
-        }));
+        for mut finding in findings {
+            if self.found.len() >= DISTINCT && !self.found.iter().any(|known| known.finding.is_same(&finding)) {
+                finding.fingerprint = None;
+            }
+            match self.found.iter_mut().find(|known| known.finding.is_same(&finding)) {
+                Some(known) => known.finding.count = known.finding.count.saturating_add(finding.count),
+                None => self.found.push(Found {
+                    finding,
+                    surface: self.surface,
+                    field: None,
+                }),
+            }
+        }
     }
 
     fn push_plain(&mut self, data: Bytes, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
@@ -224,4 +235,32 @@ impl Scrub {
 /// Whether a field's name is a secret: a name can't be rewritten.
 pub(super) fn holds_secret(redactor: &Redactor, name: &HeaderName) -> bool {
     redactor.value(name.as_str().as_bytes(), &|_| false).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::redact::{FingerprintKey, Replacement, Rules};
+
+    #[test]
+    fn findings_are_merged_and_bounded_however_long_the_stream() {
+        let rules = Arc::new(Rules::builtin().unwrap());
+        let redactor = Redactor::new(rules, Replacement::SameLength, FingerprintKey::new(&[7; 32]));
+        let mut scrub = Scrub::new(&redactor, Action::Rewrite, Coding::Identity, Surface::WebSocket);
+        let mut out = VecDeque::new();
+        for number in 0..1000_u32 {
+            let digest = Sha256::digest((number / 2).to_be_bytes());
+            let hex: String = digest.iter().take(18).map(|byte| format!("{byte:02x}")).collect();
+            scrub.push(Bytes::from(format!("ghp_{hex} ")), &mut out).unwrap();
+            scrub.finish(&mut out).unwrap();
+            out.clear();
+        }
+        let found = scrub.into_found();
+        let total: u32 = found.iter().map(|found| found.finding.count).sum();
+        assert_eq!((found.len(), total), (DISTINCT + 1, 1000));
+    }
 }

@@ -72,6 +72,13 @@ pub struct Finding {
     pub fingerprint: Option<Fingerprint>,
 }
 
+impl Finding {
+    /// Whether both are of one secret, as far as they tell.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.rule == other.rule && self.fingerprint == other.fingerprint
+    }
+}
+
 /// The findings of one stream, in the order of their first occurrence, bounded.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
