@@ -254,8 +254,9 @@ mod tests {
         let mut out = VecDeque::new();
         for number in 0..1000_u32 {
             let digest = Sha256::digest((number / 2).to_be_bytes());
-            let hex: String = digest.iter().take(18).map(|byte| format!("{byte:02x}")).collect();
-            scrub.push(Bytes::from(format!("ghp_{hex} ")), &mut out).unwrap();
+            let hex: Vec<String> = digest.iter().take(18).map(|byte| format!("{byte:02x}")).collect();
+            let token = format!("ghp_{} ", hex.concat());
+            scrub.push(Bytes::from(token), &mut out).unwrap();
             scrub.finish(&mut out).unwrap();
             out.clear();
         }
