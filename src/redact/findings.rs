@@ -49,6 +49,14 @@ impl fmt::Debug for FingerprintKey {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint([u8; 8]);
 
+impl Fingerprint {
+    /// The `nth` of up to eight characters of `alphabet` that differ with the secret.
+    pub(super) fn character(self, nth: usize, alphabet: &[u8]) -> u8 {
+        let byte = self.0.get(nth).map_or(0, |byte| usize::from(*byte));
+        alphabet.get(byte % alphabet.len().max(1)).copied().unwrap_or(b'X')
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", u64::from_be_bytes(self.0))

@@ -19,15 +19,16 @@
 //! it would scan its own text and map what was found back to the bytes it came from.
 
 mod automaton;
+mod byte_set;
 mod candidate;
 mod checks;
 mod credit;
+mod dress;
 mod endless;
 mod error;
 mod examples;
 mod findings;
 mod pack;
-mod pairs;
 mod prefilter;
 mod rare;
 mod replacement;
@@ -36,8 +37,10 @@ mod runs;
 mod scanner;
 mod stems;
 mod stream;
+mod table;
 #[cfg(test)]
 mod tests;
+mod triggers;
 
 use std::fmt;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use super::automaton::Automaton;
 use super::checks::entropy;
 use super::error::{NO_ALLOWLISTS, NO_BEGINNING, RULES_MAX, RuleError, refuse_unusable};
 use super::pack::{Entry, Pack};
-use super::prefilter::Prefilter;
+use super::prefilter::{Beginnings, Prefilter};
 use super::replacement::is_filled;
 
 /// How far a match is followed, in bytes, unless the rule says otherwise.
@@ -48,24 +48,58 @@ impl Rules {
     /// Compiles packs, each with the name that its errors carry. A rule keeps its place: of two equally long matches
     /// the earlier rule's wins. `keywords` is read and not needed: how a match begins follows from its expression.
     pub fn compile(packs: &[(&str, &str)]) -> Result<Self, RuleError> {
-        let mut compiled = Self {
-            rules: Vec::new(),
-            prefilter: Prefilter::new(),
-        };
+        let mut gathered = Gathered::default();
         for (origin, text) in packs {
-            compiled.take_pack(origin, text)?;
+            gathered.take_pack(origin, text)?;
         }
-        if compiled.rules.is_empty() {
+        if gathered.rules.is_empty() {
             return Err(RuleError::Empty);
         }
-        compiled.prefilter.finish().map_err(|error| RuleError::Regex {
+        let prefilter = gathered.beginnings.search().map_err(|error| RuleError::Regex {
             origin: "all packs".to_owned(),
             rule: "*".to_owned(),
             problem: error.to_string(),
         })?;
-        Ok(compiled)
+        Ok(Self {
+            rules: gathered.rules,
+            prefilter,
+        })
     }
 
+    /// The rule at `index`.
+    pub fn rule(&self, index: RuleIndex) -> Option<&Rule> {
+        self.rules.get(index.position())
+    }
+
+    /// The rule of that id.
+    pub fn named(&self, id: &str) -> Option<&Rule> {
+        self.iter().find(|rule| rule.id() == id)
+    }
+
+    /// All rules, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
+    /// How many rules there are; at least 1.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Never: no rules is an error of [`Rules::compile`].
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+}
+
+/// Rules on their way to becoming [`Rules`].
+#[derive(Default)]
+struct Gathered {
+    rules: Vec<Rule>,
+    beginnings: Beginnings,
+}
+
+impl Gathered {
     fn take_pack(&mut self, origin: &str, text: &str) -> Result<(), RuleError> {
         let pack: Pack = toml::from_str(text).map_err(|source| RuleError::Parse {
             origin: origin.to_owned(),
@@ -102,36 +136,11 @@ impl Rules {
                 origin: origin.to_owned(),
             })?;
         let rule = Rule::compile(origin, entry)?;
-        self.prefilter
+        self.beginnings
             .add(index, &rule.automaton)
             .map_err(|_| RuleError::unusable(origin, &rule.id, "regex", NO_BEGINNING))?;
         self.rules.push(rule);
         Ok(())
-    }
-
-    /// The rule at `index`.
-    pub fn rule(&self, index: RuleIndex) -> Option<&Rule> {
-        self.rules.get(index.position())
-    }
-
-    /// The rule of that id.
-    pub fn named(&self, id: &str) -> Option<&Rule> {
-        self.iter().find(|rule| rule.id() == id)
-    }
-
-    /// All rules, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
-        self.rules.iter()
-    }
-
-    /// How many rules there are; at least 1.
-    pub fn len(&self) -> usize {
-        self.rules.len()
-    }
-
-    /// Never: no rules is an error of [`Rules::compile`].
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
     }
 }
 

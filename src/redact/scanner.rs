@@ -9,10 +9,11 @@ use std::ops::Range;
 use super::Settings;
 use super::candidate::{Open, Secret, Verdict};
 use super::credit::Credit;
+use super::dress::Dress;
 use super::endless::Endless;
-use super::findings::Tally;
-use super::prefilter::{Found, Search};
-use super::replacement::Filler;
+use super::findings::{Fingerprint, Tally};
+use super::prefilter::{Found, Passed, Search};
+use super::replacement::{Filler, Replacement};
 use super::rules::{Rule, RuleIndex};
 
 /// A decided part of the input, in order.
@@ -38,8 +39,8 @@ pub(super) struct Scanner {
     mode: Mode,
     /// The byte before the first undecided one.
     before: Option<u8>,
-    /// Candidates before this position have been looked at.
-    from: usize,
+    /// Candidates that have been looked at.
+    passed: Passed,
     credit: Credit,
 }
 
@@ -54,7 +55,7 @@ impl Default for Scanner {
         Self {
             mode: Mode::Searching,
             before: None,
-            from: 0,
+            passed: Passed::default(),
             credit: Credit::default(),
         }
     }
@@ -96,14 +97,16 @@ impl Scanner {
         let mut done = 0;
         loop {
             done = match &mut self.mode {
-                Mode::Searching => match search.next(&settings.rules.prefilter, text, self.from, whole) {
-                    Found::Candidate { at, buckets } => {
+                Mode::Searching => match search.next(&settings.rules.prefilter, text, self.passed, whole) {
+                    Found::Candidate { at, source, numbers } => {
                         self.credit.pay_to(at);
-                        self.mode = Mode::Deciding(Open::new(at, buckets));
+                        self.mode = Mode::Deciding(Open::new(at, source, numbers));
                         continue;
                     }
                     Found::NoneBefore(at) => {
-                        self.from = self.from.max(at);
+                        if at > self.passed.at {
+                            self.passed = Passed::to(at);
+                        }
                         let decided = at.max(done);
                         clean(done..decided, emit);
                         done = decided;
@@ -111,7 +114,7 @@ impl Scanner {
                     }
                 },
                 Mode::Deciding(open) => {
-                    let start = open.start;
+                    let (start, source) = (open.start, open.source);
                     match open.decide(&pass, self.before, &mut self.credit) {
                         Verdict::Undecided => {
                             clean(done..start, emit);
@@ -123,7 +126,7 @@ impl Scanner {
                             self.replace(&pass, &secret, emit, tally)
                         }
                         Verdict::Nothing | Verdict::Secret(_) => {
-                            self.from = start + 1;
+                            self.passed = Passed::candidate(start, source);
                             self.mode = Mode::Searching;
                             continue;
                         }
@@ -131,7 +134,7 @@ impl Scanner {
                 }
                 Mode::Replacing(endless) => match endless.go_on(&pass, done, emit) {
                     (end, true) => {
-                        self.from = end;
+                        self.passed = Passed::to(end);
                         self.mode = Mode::Searching;
                         end
                     }
@@ -149,22 +152,28 @@ impl Scanner {
     /// Writes the replacement of `secret`; gives the position decided to.
     fn replace(&mut self, pass: &Pass<'_>, secret: &Secret, emit: &mut dyn FnMut(Piece), tally: &mut Tally) -> usize {
         self.mode = Mode::Searching;
+        self.passed = Passed::to(secret.text.end);
         let (Some(rule), Some(text)) = (
             pass.settings.rules.rule(secret.rule),
             pass.text.get(secret.text.clone()),
         ) else {
-            self.from = secret.end;
+            self.passed = Passed::to(secret.end);
             return secret.text.start;
         };
-        tally.add(secret.rule, pass.settings.key.fingerprint(text));
+        if let Some((dress, part)) = &secret.beneath {
+            let (fingerprint, with) = rewritten(pass.settings, rule, text, *dress, part.clone());
+            tally.add(secret.rule, fingerprint);
+            emit(Piece::Replaced { len: text.len(), with });
+            return secret.text.end;
+        }
+        let fingerprint = pass.settings.key.fingerprint(text);
+        tally.add(secret.rule, fingerprint);
         let before = left_of(pass.text, secret.text.start, self.before);
         let kept = rule.public_prefix(text);
-        let (filler, with) = Filler::begin(&pass.settings.replacement, rule.id(), text, kept, before);
+        let (filler, with) = Filler::begin(&pass.settings.replacement, rule.id(), text, kept, before, fingerprint);
         emit(Piece::Replaced { len: text.len(), with });
-        self.from = secret.text.end;
-        if let Some(state) = secret.open {
-            let Secret { rule, end, .. } = *secret;
-            self.mode = Mode::Replacing(Endless::new(rule, state, end, filler));
+        if let Some(open) = secret.open {
+            self.mode = Mode::Replacing(Endless::new(secret.rule, open, secret.end, filler));
         }
         secret.text.end
     }
@@ -177,7 +186,7 @@ impl Scanner {
     /// Counts positions from the byte at `done` on.
     fn rebase(&mut self, done: usize, text: &[u8]) {
         self.before = left_of(text, done, self.before);
-        self.from = self.from.saturating_sub(done);
+        self.passed.rebase(done);
         self.credit.rebase(done);
         match &mut self.mode {
             Mode::Searching => {}
@@ -190,6 +199,26 @@ impl Scanner {
 fn clean(part: Range<usize>, emit: &mut dyn FnMut(Piece)) {
     if !part.is_empty() {
         emit(Piece::Clean(part.len()));
+    }
+}
+
+/// The text with the secret at `part` beneath its dress replaced, and the secret's fingerprint. Its length stays even
+/// with a template, as far as the text is coded: another length would break what follows.
+fn rewritten(settings: &Settings, rule: &Rule, text: &[u8], dress: Dress, part: Range<usize>) -> (Fingerprint, Vec<u8>) {
+    let mut beneath = dress.decode(text, part.end);
+    let secret = beneath.get(part.clone()).unwrap_or_default();
+    let fingerprint = settings.key.fingerprint(secret);
+    let replacement = if dress.has_coat() { &Replacement::SameLength } else { &settings.replacement };
+    let kept = rule.public_prefix(secret);
+    let (_, with) = Filler::begin(replacement, rule.id(), secret, kept, None, fingerprint);
+    match beneath.get_mut(part) {
+        Some(secret) if secret.len() == with.len() => {
+            secret.copy_from_slice(&with);
+            let mut text = text.to_vec();
+            dress.rewrite(&mut text, &beneath);
+            (fingerprint, text)
+        }
+        _ => (fingerprint, with),
     }
 }
 
