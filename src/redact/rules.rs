@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::automaton::Automaton;
-use super::checks::entropy;
+use super::checks::{Check, entropy};
 use super::error::{NO_ALLOWLISTS, NO_BEGINNING, RULES_MAX, RuleError, refuse_unusable};
 use super::pack::{Entry, Pack};
 use super::prefilter::{Beginnings, Prefilter};
@@ -262,6 +262,11 @@ impl Rule {
             .map(String::len)
             .max()
             .unwrap_or(0)
+    }
+
+    /// Whether what it finds is packed text, in which there may be secrets.
+    pub(super) fn is_packed(&self) -> bool {
+        self.entry.check == Some(Check::Gzip)
     }
 
     /// Whether `secret` satisfies what the rule asks besides its expression, and isn't a replacement already.

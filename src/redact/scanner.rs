@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::Settings;
+use super::{Settings, packed};
 use super::candidate::{Open, Secret, Verdict};
 use super::credit::Credit;
 use super::dress::Dress;
@@ -42,6 +42,8 @@ pub(super) struct Scanner {
     /// Candidates that have been looked at.
     passed: Passed,
     credit: Credit,
+    /// Whether packed text within the text is unpacked as well; what was packed twice is not.
+    unpacks: bool,
 }
 
 enum Mode {
@@ -57,6 +59,7 @@ impl Default for Scanner {
             before: None,
             passed: Passed::default(),
             credit: Credit::default(),
+            unpacks: true,
         }
     }
 }
@@ -67,15 +70,30 @@ pub(super) struct Pass<'a> {
     pub(super) text: &'a [u8],
     pub(super) whole: bool,
     at_home: &'a dyn Fn(&Rule) -> bool,
+    unpacks: bool,
 }
 
 impl Pass<'_> {
+    /// Whether a match of `rule` is a secret.
+    pub(super) fn passes(&self, rule: &Rule, secret: &[u8]) -> bool {
+        rule.passes(secret)
+            && (!rule.is_packed() || self.unpacks && !packed::findings(self.settings, secret).is_empty())
+    }
+
     fn is_at_home(&self, rule: RuleIndex) -> bool {
         self.settings.rules.rule(rule).is_some_and(self.at_home)
     }
 }
 
 impl Scanner {
+    /// For text that was packed.
+    pub(super) fn unpacked() -> Self {
+        Self {
+            unpacks: false,
+            ..Self::default()
+        }
+    }
+
     /// Goes over `text`, which begins with the first undecided byte; `whole` when nothing follows it. Hands each
     /// decided piece to `emit`, counts findings in `tally`, and gives the number of bytes decided.
     pub(super) fn advance(
@@ -92,6 +110,7 @@ impl Scanner {
             text,
             whole,
             at_home,
+            unpacks: self.unpacks,
         };
         let mut search = Search::default();
         let mut done = 0;
@@ -161,13 +180,13 @@ impl Scanner {
             return secret.text.start;
         };
         if let Some((dress, part)) = &secret.beneath {
-            let (fingerprint, with) = rewritten(pass.settings, rule, text, *dress, part.clone());
-            tally.add(secret.rule, fingerprint);
+            let beneath = dress.decode(text, part.end);
+            let fingerprint = count(pass.settings, secret.rule, beneath.get(part.clone()).unwrap_or_default(), tally);
+            let with = rewritten(pass.settings, rule, text, *dress, beneath, part.clone(), fingerprint);
             emit(Piece::Replaced { len: text.len(), with });
             return secret.text.end;
         }
-        let fingerprint = pass.settings.key.fingerprint(text);
-        tally.add(secret.rule, fingerprint);
+        let fingerprint = count(pass.settings, secret.rule, text, tally);
         let before = left_of(pass.text, secret.text.start, self.before);
         let kept = rule.public_prefix(text);
         let (filler, with) = Filler::begin(&pass.settings.replacement, rule.id(), text, kept, before, fingerprint);
@@ -202,12 +221,31 @@ fn clean(part: Range<usize>, emit: &mut dyn FnMut(Piece)) {
     }
 }
 
-/// The text with the secret at `part` beneath its dress replaced, and the secret's fingerprint. Its length stays even
-/// with a template, as far as the text is coded: another length would break what follows.
-fn rewritten(settings: &Settings, rule: &Rule, text: &[u8], dress: Dress, part: Range<usize>) -> (Fingerprint, Vec<u8>) {
-    let mut beneath = dress.decode(text, part.end);
-    let secret = beneath.get(part.clone()).unwrap_or_default();
+/// Counts a secret; of packed text, what is packed in it.
+fn count(settings: &Settings, rule: RuleIndex, secret: &[u8], tally: &mut Tally) -> Fingerprint {
     let fingerprint = settings.key.fingerprint(secret);
+    let packed = settings.rules.rule(rule).is_some_and(Rule::is_packed);
+    let within = if packed { packed::findings(settings, secret) } else { Tally::default() };
+    if within.is_empty() {
+        tally.add(rule, fingerprint);
+    } else {
+        tally.merge(within);
+    }
+    fingerprint
+}
+
+/// The text with the secret at `part` of what is `beneath` its dress replaced. Its length stays even with a template, as far
+/// as the text is coded: another length would break what follows.
+fn rewritten(
+    settings: &Settings,
+    rule: &Rule,
+    text: &[u8],
+    dress: Dress,
+    mut beneath: Vec<u8>,
+    part: Range<usize>,
+    fingerprint: Fingerprint,
+) -> Vec<u8> {
+    let secret = beneath.get(part.clone()).unwrap_or_default();
     let replacement = if dress.has_coat() { &Replacement::SameLength } else { &settings.replacement };
     let kept = rule.public_prefix(secret);
     let (_, with) = Filler::begin(replacement, rule.id(), secret, kept, None, fingerprint);
@@ -216,9 +254,9 @@ fn rewritten(settings: &Settings, rule: &Rule, text: &[u8], dress: Dress, part: 
             secret.copy_from_slice(&with);
             let mut text = text.to_vec();
             dress.rewrite(&mut text, &beneath);
-            (fingerprint, text)
+            text
         }
-        _ => (fingerprint, with),
+        _ => with,
     }
 }
 

@@ -16,28 +16,41 @@ pub(in super::super) struct Coded {
     pub(in super::super) sets: Vec<ByteSet>,
     /// Whether all of it is made of token bytes.
     pub(in super::super) is_token: bool,
+    /// Whether it is what programs write without being asked: base64 alone.
+    pub(in super::super) is_common: bool,
 }
 
 /// All forms of what begins with one of each of `sets`, of which the first `fixed` are one byte in one or both cases.
 pub(in super::super) fn coded(sets: &[ByteSet], fixed: usize) -> Vec<Coded> {
     let mut forms = Vec::new();
-    let mut add = |dress: Option<Dress>, outer: Coat, sets: Vec<ByteSet>| {
-        forms.extend(dress.map(|dress| Coded { dress, sets, is_token: is_token(outer) }));
+    let mut add = |dress: Dress, outer: Coat, sets: Vec<ByteSet>| {
+        let is_token = is_token(outer);
+        let is_common = width(outer) == Some(Width::Base64) && dress == Dress::coat(outer);
+        forms.push(Coded { dress, sets, is_token, is_common });
     };
     for sets in in_one_case(sets, fixed) {
         for (inner, once) in codings(&sets) {
             let dress = Dress::coat(inner);
             for (outer, twice) in codings_over(inner, &once) {
-                add(dress.under(outer), outer, twice);
+                if let Some(dress) = dress.under(outer) {
+                    add(dress, outer, twice);
+                }
             }
-            add(Some(dress), inner, once);
+            add(dress, inner, once);
         }
     }
     forms
 }
 
+fn width(coat: Coat) -> Option<Width> {
+    match coat {
+        Coat::Bits(bits) => Some(bits.width()),
+        Coat::Utf16 => None,
+    }
+}
+
 fn is_token(outer: Coat) -> bool {
-    matches!(outer, Coat::Bits(bits) if matches!(bits.width(), Width::Base32 | Width::Base64))
+    matches!(width(outer), Some(Width::Base32 | Width::Base64))
 }
 
 /// What is worth a search over another coat: base64 of base64, of hexadecimal digits or of UTF-16, and hexadecimal digits of base64.
@@ -81,9 +94,7 @@ fn in_one_case(sets: &[ByteSet], fixed: usize) -> Vec<Vec<ByteSet>> {
 /// `sets` under each coat.
 fn codings(sets: &[ByteSet]) -> Vec<(Coat, Vec<ByteSet>)> {
     let mut codings: Vec<_> = base64(sets).collect();
-    for lower in [false, true] {
-        codings.extend((0..5).flat_map(|count| digits(sets, Width::Base32, count, Some(lower))));
-    }
+    codings.extend((0..5).flat_map(|count| digits(sets, Width::Base32, count, Some(false))));
     for (coat, hex) in hex(sets) {
         codings.extend(GAPS.into_iter().map(|gap| (Coat::Bits(Bits::spaced(gap)), with_gaps(&hex, gap))));
         codings.push((coat, hex));

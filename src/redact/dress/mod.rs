@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use bits::{Bits, Width};
 pub(super) use escapes::{Unit, is_lead, unit};
-pub(super) use forms::{coded, escaped};
+pub(super) use forms::{Coded, coded, escaped};
 
 /// How many coats may lie over one another.
 const COATS: usize = 2;
@@ -54,6 +54,11 @@ impl Dress {
             escaped: false,
             coats: [Some(coat), None],
         }
+    }
+
+    /// Coded in base64 from here on.
+    pub(super) fn base64() -> Self {
+        Self::coat(Coat::Bits(Bits::new(Width::Base64, 0, 0)))
     }
 
     /// Under another coat, which lies over those there are. Nothing when there are too many.
