@@ -18,6 +18,7 @@
 //! signs and base64 inside the text are not looked through. A decoder belongs between `stream` and `scanner`, where
 //! it would scan its own text and map what was found back to the bytes it came from.
 
+mod allowlist;
 mod automaton;
 mod candidate;
 mod checks;
@@ -25,12 +26,15 @@ mod credit;
 mod endless;
 mod error;
 mod examples;
+mod extend;
+mod filter;
 mod findings;
 mod pack;
 mod pairs;
 mod prefilter;
 mod rare;
 mod replacement;
+mod reshape;
 mod rules;
 mod runs;
 mod scanner;
@@ -38,15 +42,17 @@ mod stems;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod translate;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use error::RuleError;
 pub use examples::ExampleFailure;
+pub use extend::Source;
 pub use findings::{Finding, Fingerprint, FingerprintKey};
 pub use replacement::{Replacement, ReplacementError, Template};
-pub use rules::{Rule, RuleIndex, Rules};
+pub use rules::{Note, Rule, RuleIndex, Rules};
 pub use stream::Stream;
 
 use findings::Tally;

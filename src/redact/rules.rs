@@ -1,18 +1,42 @@
-//! Rule packs: gitleaks' TOML, with fields of our own, compiled whole or not at all.
+//! Rule packs: gitleaks' TOML, with betterleaks' fields and fields of our own, compiled whole or not at all.
+//!
+//! The format is made for files in a repository. Traffic has no files, no commits, and no end to wait for, so some of it
+//! means less here. Whatever is left out makes more count as a secret, never less, and [`Rules::notes`] names it:
+//!
+//! * `path` beside a `regex` does not narrow the rule; a rule with a `path` alone finds nothing.
+//! * `required` rules are not waited for: the rule counts without them. They have to exist all the same.
+//! * `skipReport` rules find things for other rules only, so they are not looked for.
+//! * `paths` and `commits` of allowlists never hold; see `allowlist` for the rest of them.
+//! * `filter` is understood in part, see `filter`; `prefilter`, `tokenEfficiency`, `validate` and `analyze` not at all.
+//! * `keywords` are needed only for a rule whose matches begin with no fixed text.
+//!
+//! A comment such as `gitleaks:allow` in what is sent means nothing: whoever can write a secret can write it.
+//!
+//! Packs that are listed side by side find what each finds; where two have a rule of one name, both are looked for, and what
+//! one says of its audience and its prefix holds for the other as well. To change a rule, extend the pack.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::allowlist::{Allowlist, AllowlistError};
 use super::automaton::Automaton;
 use super::checks::entropy;
-use super::error::{NO_ALLOWLISTS, NO_BEGINNING, RULES_MAX, RuleError, refuse_unusable};
-use super::pack::{Entry, Pack};
+use super::error::{NO_BEGINNING, RULES_MAX, RuleError, refuse_unusable};
+use super::extend::{Merged, Placed, Source};
+use super::filter::Filter;
+use super::pack::{AllowlistEntry, Audience, Entry};
 use super::prefilter::Prefilter;
 use super::replacement::is_filled;
+use super::reshape::{Ending, reshape};
+use super::translate::translate;
 
 /// How far a match is followed, in bytes, unless the rule says otherwise.
 const WINDOW: usize = 4 * 1024;
 /// The largest window a rule may ask for: the bound of what a stream holds back.
 const WINDOW_MAX: usize = 16 * 1024;
+/// Rules of such names take any word for a secret, so what may follow it is left as written.
+const GENERIC: &str = "generic";
+
 /// Where a rule stands among its [`Rules`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleIndex(u16);
@@ -27,13 +51,61 @@ impl RuleIndex {
 pub struct Rules {
     rules: Vec<Rule>,
     pub(super) prefilter: Prefilter,
+    notes: Vec<Note>,
 }
 
 /// One kind of secret.
 pub struct Rule {
     id: Arc<str>,
     entry: Entry,
+    /// A secret needs more than this, in bits a byte.
+    entropy: f64,
+    allowlists: Vec<Arc<Allowlist>>,
     automaton: Automaton,
+}
+
+/// Something in a pack that means less in traffic than in a file, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The pack, and the line where that is known.
+    pub origin: String,
+    /// The rule; `*` for the pack itself.
+    pub rule: String,
+    /// What, and what becomes of it.
+    pub text: String,
+}
+
+impl Note {
+    pub(super) fn of_file(origin: &str, text: &str) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            rule: "*".to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    fn of_rule(rule: &Placed, text: &str) -> Self {
+        Self {
+            origin: rule.place.clone(),
+            rule: rule.entry.id().to_owned(),
+            text: text.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.rule.as_str() {
+            "*" => write!(f, "{}: {}", self.origin, self.text),
+            rule => write!(f, "{}: rule {rule:?}: {}", self.origin, self.text),
+        }
+    }
+}
+
+/// What all rules of a pack share.
+struct Shared {
+    allowlists: Vec<Arc<Allowlist>>,
+    entropy: f64,
 }
 
 impl Rules {
@@ -45,15 +117,34 @@ impl Rules {
         Self::compile(&[("builtin", Self::BUILTIN_TOML)])
     }
 
-    /// Compiles packs, each with the name that its errors carry. A rule keeps its place: of two equally long matches
-    /// the earlier rule's wins. `keywords` is read and not needed: how a match begins follows from its expression.
+    /// Compiles packs that extend no files, each with the name that its errors carry.
     pub fn compile(packs: &[(&str, &str)]) -> Result<Self, RuleError> {
+        let sources: Vec<Source> = packs
+            .iter()
+            .map(|(origin, text)| Source {
+                origin: (*origin).to_owned(),
+                text: (*text).to_owned(),
+            })
+            .collect();
+        Self::compile_with(&sources, &mut |_, _| None)
+    }
+
+    /// Compiles packs. `load` reads the file that a pack extends: it is given the pack's origin and the path as the pack
+    /// writes it. A rule keeps its place: of two equally long matches the earlier rule's wins.
+    pub fn compile_with(
+        packs: &[Source],
+        load: &mut dyn FnMut(&str, &str) -> Option<Source>,
+    ) -> Result<Self, RuleError> {
         let mut compiled = Self {
             rules: Vec::new(),
             prefilter: Prefilter::new(),
+            notes: Vec::new(),
         };
-        for (origin, text) in packs {
-            compiled.take_pack(origin, text)?;
+        let merged = packs.iter().map(|pack| Merged::read(pack, load, &mut compiled.notes));
+        let mut merged = merged.collect::<Result<Vec<Merged>, RuleError>>()?;
+        share_audiences(&mut merged);
+        for (pack, source) in merged.into_iter().zip(packs) {
+            compiled.take_pack(&source.origin, pack)?;
         }
         if compiled.rules.is_empty() {
             return Err(RuleError::Empty);
@@ -66,47 +157,127 @@ impl Rules {
         Ok(compiled)
     }
 
-    fn take_pack(&mut self, origin: &str, text: &str) -> Result<(), RuleError> {
-        let pack: Pack = toml::from_str(text).map_err(|source| RuleError::Parse {
-            origin: origin.to_owned(),
-            source: Box::new(source),
-        })?;
-        let keys = [
-            (
-                "extend",
-                pack.extend.is_some(),
-                "list each pack under redaction.rules instead",
-            ),
-            ("allowlist", pack.allowlist.is_some(), NO_ALLOWLISTS),
-            ("allowlists", pack.allowlists.is_some(), NO_ALLOWLISTS),
-        ];
-        refuse_unusable(origin, "*", &keys)?;
-        for entry in pack.rules {
-            self.take_rule(origin, entry)?;
+    fn take_pack(&mut self, origin: &str, mut pack: Merged) -> Result<(), RuleError> {
+        let (targeted, global): (Vec<_>, Vec<_>) = pack
+            .allowlists
+            .drain(..)
+            .partition(|allowlist| !allowlist.target_rules.is_empty());
+        let mut shared = Shared {
+            allowlists: allowlists(origin, "*", &global)?,
+            entropy: 0.0,
+        };
+        for text in &pack.filters {
+            let filter = Filter::parse(text);
+            self.note_ignored(&filter, |text| Note::of_file(origin, text));
+            shared.allowlists.extend(allowlists(origin, "*", &filter.allowlists)?);
+            shared.entropy = shared.entropy.max(filter.entropy);
+        }
+        for allowlist in targeted {
+            self.target(origin, &allowlist, &mut pack)?;
+        }
+        for rule in pack.rules {
+            if pack.has_default && rule.entry.regex.is_empty() && rule.entry.path.is_empty() {
+                self.notes.push(Note::of_rule(
+                    &rule,
+                    "changes a rule that the pack that comes with Egret does not have; it has no effect",
+                ));
+            } else {
+                self.take_rule(rule, &shared)?;
+            }
         }
         Ok(())
     }
 
-    fn take_rule(&mut self, origin: &str, entry: Entry) -> Result<(), RuleError> {
-        if self.rules.iter().any(|rule| *rule.id == entry.id) {
-            return Err(RuleError::Duplicate {
-                origin: origin.to_owned(),
-                rule: entry.id,
-            });
+    /// Adds an allowlist to the rules that it names.
+    fn target(&mut self, origin: &str, allowlist: &AllowlistEntry, pack: &mut Merged) -> Result<(), RuleError> {
+        for id in &allowlist.target_rules {
+            let rule = pack.rules.iter_mut().find(|rule| rule.entry.id() == id);
+            match rule {
+                Some(rule) => rule.entry.allowlists.push(allowlist.clone()),
+                None if pack.has_default => {
+                    let text =
+                        format!("`targetRules` names {id:?}, which the pack that comes with Egret does not have");
+                    self.notes.push(Note::of_file(origin, &text));
+                }
+                None => {
+                    return Err(RuleError::Unknown {
+                        origin: origin.to_owned(),
+                        rule: "*".to_owned(),
+                        key: "targetRules",
+                        unknown: id.clone(),
+                    });
+                }
+            }
         }
+        Ok(())
+    }
+
+    fn take_rule(&mut self, rule: Placed, shared: &Shared) -> Result<(), RuleError> {
         let index = u16::try_from(self.rules.len())
             .ok()
             .filter(|_| self.rules.len() < RULES_MAX)
             .map(RuleIndex)
             .ok_or_else(|| RuleError::TooMany {
-                origin: origin.to_owned(),
+                origin: rule.place.clone(),
             })?;
-        let rule = Rule::compile(origin, entry)?;
+        self.note(&rule);
+        let place = rule.place.clone();
+        if let Some(rule) = Rule::compile(rule, shared)? {
+            self.search_for(index, &place, &rule)?;
+            self.rules.push(rule);
+        }
+        Ok(())
+    }
+
+    /// Has the rule's matches looked for by how they begin. This is where a rule without a beginning would be looked for by its
+    /// keywords.
+    fn search_for(&mut self, index: RuleIndex, place: &str, rule: &Rule) -> Result<(), RuleError> {
         self.prefilter
             .add(index, &rule.automaton)
-            .map_err(|_| RuleError::unusable(origin, &rule.id, "regex", NO_BEGINNING))?;
-        self.rules.push(rule);
-        Ok(())
+            .map_err(|_| RuleError::unusable(place, &rule.id, "regex", NO_BEGINNING))
+    }
+
+    /// Notes what of a rule means less in traffic.
+    fn note(&mut self, rule: &Placed) {
+        let entry = &rule.entry;
+        let never =
+            |allowlist: &AllowlistEntry| Allowlist::compile(allowlist).is_ok_and(|compiled| !compiled.applies());
+        let notes = [
+            (
+                entry.regex.is_empty() && !entry.path.is_empty(),
+                "only looks at file names, which traffic does not have; it finds nothing",
+            ),
+            (
+                !entry.regex.is_empty() && !entry.path.is_empty(),
+                "`path` does not narrow it: traffic has no files",
+            ),
+            (
+                !entry.required.is_empty(),
+                "`required` rules are not waited for: it counts without them",
+            ),
+            (entry.skip_report, "has `skipReport`, so it is not looked for"),
+            (entry.token_efficiency, "`tokenEfficiency` is not evaluated"),
+            (
+                entry.allowlists.iter().any(never),
+                "an allowlist of it depends on paths or commits, which traffic does not have; it never applies",
+            ),
+        ];
+        let notes = notes.into_iter().filter(|(there, _)| *there);
+        self.notes.extend(notes.map(|(_, text)| Note::of_rule(rule, text)));
+        if let Some(filter) = &entry.filter {
+            self.note_ignored(&Filter::parse(filter), |text| Note::of_rule(rule, text));
+        }
+    }
+
+    fn note_ignored(&mut self, filter: &Filter, note: impl Fn(&str) -> Note) {
+        let text = |ignored: &String| format!("this part of its `filter` is not evaluated: {ignored}");
+        self.notes
+            .extend(filter.ignored.iter().map(|ignored| note(&text(ignored))));
+    }
+
+    /// What of the packs means less in traffic than in a file, or nothing.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// The rule at `index`.
@@ -135,26 +306,55 @@ impl Rules {
     }
 }
 
+/// Gives rules of one name, in packs listed side by side, the audience and prefix that any of them has.
+fn share_audiences(packs: &mut [Merged]) {
+    let mut known: HashMap<String, (Option<Audience>, Vec<String>)> = HashMap::new();
+    for rule in packs.iter().flat_map(|pack| &pack.rules) {
+        let (audience, prefix) = known.entry(rule.entry.id().to_owned()).or_default();
+        if audience.is_none() {
+            audience.clone_from(&rule.entry.audience);
+        }
+        if prefix.is_empty() {
+            prefix.clone_from(&rule.entry.prefix);
+        }
+    }
+    for rule in packs.iter_mut().flat_map(|pack| &mut pack.rules) {
+        let Some((audience, prefix)) = known.get(rule.entry.id()) else {
+            continue;
+        };
+        if rule.entry.audience.is_none() {
+            rule.entry.audience.clone_from(audience);
+        }
+        if rule.entry.prefix.is_empty() {
+            rule.entry.prefix.clone_from(prefix);
+        }
+    }
+}
+
+fn allowlists(place: &str, rule: &str, entries: &[AllowlistEntry]) -> Result<Vec<Arc<Allowlist>>, RuleError> {
+    let error = |AllowlistError { key, problem }| RuleError::Allowlist {
+        origin: place.to_owned(),
+        rule: rule.to_owned(),
+        key,
+        problem,
+    };
+    let compiled = entries
+        .iter()
+        .map(|entry| Allowlist::compile(entry).map(Arc::new).map_err(error));
+    compiled.collect()
+}
+
 impl Rule {
-    fn compile(origin: &str, entry: Entry) -> Result<Self, RuleError> {
+    /// Compiles a rule; `None` for one that is not looked for.
+    fn compile(rule: Placed, shared: &Shared) -> Result<Option<Self>, RuleError> {
+        let Placed { place, mut entry } = rule;
+        let id: Arc<str> = entry.id().into();
         let window = entry.window.unwrap_or(WINDOW);
         let keys = [
-            ("id", entry.id.is_empty(), "give the rule a name"),
-            (
-                "path",
-                entry.path.is_some(),
-                "traffic has no file paths; leave the key, or the rule, out",
-            ),
-            ("allowlist", entry.allowlist.is_some(), NO_ALLOWLISTS),
-            ("allowlists", entry.allowlists.is_some(), NO_ALLOWLISTS),
-            (
-                "required",
-                entry.required.is_some(),
-                "rules that need one another are not supported; leave it out",
-            ),
+            ("id", id.trim().is_empty(), "give the rule a name"),
             (
                 "regex",
-                entry.regex.is_none(),
+                entry.regex.is_empty() && entry.path.is_empty(),
                 "a rule without an expression finds nothing; give one",
             ),
             (
@@ -164,24 +364,45 @@ impl Rule {
             ),
             ("entropy", !entry.entropy.is_finite(), "choose 0 to 8 bits"),
         ];
-        refuse_unusable(origin, &entry.id, &keys)?;
-        let automaton =
-            Automaton::compile(entry.regex.as_deref().unwrap_or_default()).map_err(|error| RuleError::Regex {
-                origin: origin.to_owned(),
-                rule: entry.id.clone(),
-                problem: error.to_string(),
-            })?;
-        let no_group = entry.secret_group > automaton.group_count();
+        refuse_unusable(&place, &id, &keys)?;
+        let regex = |problem: String| RuleError::Regex {
+            origin: place.clone(),
+            rule: id.to_string(),
+            problem,
+        };
+        let ending = if id.starts_with(GENERIC) {
+            Ending::AsWritten
+        } else {
+            Ending::Relaxed
+        };
+        let ours = translate(&entry.regex).map_err(|error| regex(error.to_string()))?;
+        let reshaped = reshape(&ours, ending).map_err(|error| regex(error.to_string()))?;
+        let no_group = entry.secret_group > reshaped.groups;
         let key = [("secretGroup", no_group, "the expression has no group of that number")];
-        refuse_unusable(origin, &entry.id, &key)?;
-        Ok(Self {
-            id: entry.id.as_str().into(),
+        refuse_unusable(&place, &id, &key)?;
+        let mut exceptions = allowlists(&place, &id, &entry.allowlists)?;
+        let mut bound = entry.entropy.max(shared.entropy);
+        if let Some(filter) = entry.filter.take() {
+            let filter = Filter::parse(&filter);
+            exceptions.extend(allowlists(&place, &id, &filter.allowlists)?);
+            bound = bound.max(filter.entropy);
+        }
+        if entry.regex.is_empty() || entry.skip_report {
+            return Ok(None);
+        }
+        exceptions.extend(shared.allowlists.iter().map(Arc::clone));
+        exceptions.retain(|allowlist| allowlist.applies());
+        let automaton = Automaton::compile(&reshaped.expression).map_err(|error| regex(error.to_string()))?;
+        Ok(Some(Self {
+            id,
             entry,
+            entropy: bound,
+            allowlists: exceptions,
             automaton,
-        })
+        }))
     }
 
-    /// Its name, unique among its rules.
+    /// Its name.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -198,22 +419,26 @@ impl Rule {
     /// Host patterns where a secret of this kind is at home, as allowlists write them; a lone `*` means any host that
     /// the policy allows.
     pub fn audience_hosts(&self) -> &[String] {
-        &self.entry.audience.hosts
+        self.audience().map_or(&[], |audience| &audience.hosts)
     }
 
     /// Names of the headers, in lower case, in which it is at home there.
     pub fn audience_headers(&self) -> &[String] {
-        &self.entry.audience.headers
+        self.audience().map_or(&[], |audience| &audience.headers)
     }
 
     /// Names of the query keys in whose values it is at home there.
     pub fn audience_queries(&self) -> &[String] {
-        &self.entry.audience.queries
+        self.audience().map_or(&[], |audience| &audience.queries)
     }
 
     /// Whether it is at home in the path of requests there, as a webhook's secret is.
     pub fn audience_path(&self) -> bool {
-        self.entry.audience.path
+        self.audience().is_some_and(|audience| audience.path)
+    }
+
+    fn audience(&self) -> Option<&Audience> {
+        self.entry.audience.as_ref()
     }
 
     /// Its tags.
@@ -255,14 +480,21 @@ impl Rule {
             .unwrap_or(0)
     }
 
-    /// Whether `secret` satisfies what the rule asks besides its expression, and isn't a replacement already.
+    /// Whether `secret` satisfies what the rule asks besides its expression, and isn't a replacement already. The match
+    /// around it is not known, so allowlists that look at it don't hold.
     pub(super) fn passes(&self, secret: &[u8]) -> bool {
+        self.passes_in(secret, None)
+    }
+
+    /// Whether `secret` in `matched` satisfies what the rule asks besides its expression, and isn't a replacement already.
+    pub(super) fn passes_in(&self, secret: &[u8], matched: Option<&[u8]>) -> bool {
         let (_, hidden) = secret
             .split_at_checked(self.public_prefix(secret))
             .unwrap_or((b"", secret));
         !is_filled(hidden)
-            && (self.entry.entropy <= 0.0 || entropy(hidden) > self.entry.entropy)
+            && (self.entropy <= 0.0 || entropy(hidden) > self.entropy)
             && self.entry.check.is_none_or(|check| check.holds(secret))
+            && !self.allowlists.iter().any(|allowlist| allowlist.holds(secret, matched))
     }
 }
 
@@ -293,23 +525,50 @@ mod tests {
         check_refused("", "no rules");
         check_refused("[[rules]]\nid = 1", "own.toml");
         check_refused("[[rules]]\nid = 'x'\nregexp = 'a'", "unknown field `regexp`");
-        check_refused("[[rules]]\nid = 'x'\nregex = '('", "own.toml: rule \"x\": key `regex`");
+        check_refused(
+            "[[rules]]\nid = 'x'\nregex = '('",
+            "own.toml:2: rule \"x\": key `regex`: near byte 0",
+        );
+        check_refused(
+            "[[rules]]\nid = 'x'\nregex = 'acme(?=x)'",
+            "key `regex`: near byte 4: look-around",
+        );
+        check_refused(
+            "\n[[rules]]\nid = 'x'\nregex = 'acme\\C'",
+            "own.toml:3: rule \"x\": key `regex`: at byte 4",
+        );
         check_refused("[[rules]]\nid = 'x'\nregex = '[a-z]{32}'", "at least three bytes");
         check_refused("[[rules]]\nid = 'x'\nregex = 'ab'", "at least three bytes");
-        check_refused("[[rules]]\nid = 'x'\npath = 'a'\nregex = 'abcd'", "key `path`");
         check_refused("[[rules]]\nid = 'x'", "key `regex`");
+        check_refused("[[rules]]\nid = ' '\nregex = 'abcd'", "key `id`");
         check_refused(
             "[[rules]]\nid = 'x'\nregex = 'abcd'\nsecretGroup = 1",
             "key `secretGroup`",
         );
         check_refused("[[rules]]\nid = 'x'\nregex = 'abcd'\nwindow = 100000", "key `window`");
-        check_refused("[extend]\nuseDefault = true", "rule \"*\": key `extend`");
-        check_refused("[[allowlists]]\nregexes = ['a']", "key `allowlists`");
+        check_refused("[[rules]]\nid = 'x'\nregex = 'abcd'\nentropy = nan", "key `entropy`");
         let rule = "[[rules]]\nid = 'x'\nregex = 'abcd'\n";
-        check_refused(&format!("{rule}{rule}"), "is there twice");
+        check_refused(&format!("{rule}{rule}"), "own.toml:5: rule \"x\" is there twice");
+        check_refused(&format!("{rule}[[rules.required]]\nid = 'y'"), "there is no rule \"y\"");
         check_refused(
-            &format!("{rule}[[rules.allowlists]]\nstopwords = ['a']"),
-            "key `allowlists`",
+            &format!("{rule}[[rules.allowlists]]\ndescription = 'none'"),
+            "own.toml:2: rule \"x\": key `allowlists`: an allowlist needs",
+        );
+        check_refused(
+            &format!("{rule}[[rules.allowlists]]\nregexes = ['(']"),
+            "rule \"x\": key `regexes`",
+        );
+        check_refused(
+            &format!("{rule}[rules.allowlist]\nstopwords = ['a']\n[[rules.allowlists]]\nstopwords = ['a']"),
+            "exclude each other",
+        );
+        check_refused(
+            &format!("{rule}[[allowlists]]\nregexTarget = 'all'\nregexes = ['a']"),
+            "key `regexTarget`",
+        );
+        check_refused(
+            &format!("{rule}[[allowlists]]\ntargetRules = ['y']\nstopwords = ['a']"),
+            "key `targetRules`: there is no rule \"y\"",
         );
     }
 
