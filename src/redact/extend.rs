@@ -282,3 +282,192 @@ fn place(source: &Source, entry: &Entry) -> String {
     let before = source.text.get(..entry.id.span().start).unwrap_or_default();
     format!("{}:{}", source.origin, before.matches('\n').count() + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::Rule;
+    use super::*;
+
+    /// Compiles the first of some files; the others can be extended.
+    fn compile(files: &[(&str, &str)]) -> Result<Rules, RuleError> {
+        let source = |(origin, text): &(&str, &str)| Source {
+            origin: (*origin).to_owned(),
+            text: (*text).to_owned(),
+        };
+        Rules::compile_with(&[source(&files[0])], &mut |_, path| {
+            files.iter().find(|(origin, _)| *origin == path).map(source)
+        })
+    }
+
+    #[track_caller]
+    fn check(files: &[(&str, &str)], ids: &[&str], notes: &[&str]) -> Rules {
+        let rules = compile(files).unwrap();
+        let found: Vec<&str> = rules.iter().map(Rule::id).collect();
+        assert_eq!(found, ids);
+        let found: Vec<String> = rules.notes().iter().map(Note::to_string).collect();
+        assert_eq!(found, notes);
+        rules
+    }
+
+    #[track_caller]
+    fn check_refused(files: &[(&str, &str)], says: &str) {
+        let error = compile(files).unwrap_err().to_string();
+        assert!(error.contains(says), "{error:?} does not say {says:?}");
+    }
+
+    const BASE: &str = "
+        [[allowlists]]
+        stopwords = ['everywhere']
+        [[rules]]
+        id = 'one'
+        description = 'first'
+        regex = 'one_([a-z])([a-z]{7})'
+        entropy = 1
+        tags = ['base']
+        examples = ['one_abcdefgh']
+        [[rules.allowlists]]
+        stopwords = ['base']
+        [[rules]]
+        id = 'two'
+        regex = 'two_[a-z]{8}'";
+
+    #[test]
+    fn the_extending_file_wins() {
+        let own = "
+            [extend]
+            path = 'base'
+            [[rules]]
+            id = 'three'
+            regex = 'three_[a-z]{8}'
+            [[rules]]
+            id = 'one'
+            secretGroup = 2
+            tags = ['own']
+            [[rules.allowlists]]
+            stopwords = ['own']";
+        let rules = check(&[("own", own), ("base", BASE)], &["three", "one", "two"], &[]);
+        let one = rules.named("one").unwrap();
+        assert_eq!((one.description(), one.secret_group()), ("first", 2));
+        assert_eq!(one.tags(), ["base", "own"]);
+        assert_eq!(one.examples(), ["one_abcdefgh"]);
+        for (secret, passes) in [
+            ("abcdefg", true),
+            ("aaaaaaa", false),
+            ("xbasexy", false),
+            ("xownxyz", false),
+            ("everywherex", false),
+        ] {
+            assert_eq!(one.passes(secret.as_bytes()), passes, "{secret}");
+        }
+        assert!(!rules.named("three").unwrap().passes(b"three_everywhere"));
+    }
+
+    #[test]
+    fn a_new_expression_drops_the_examples_of_the_old() {
+        let own = "[extend]\npath = 'base'\n[[rules]]\nid = 'one'\nregex = 'uno_[a-z]{8}'\nexamples = ['uno_abcdefgh']";
+        let rules = check(&[("own", own), ("base", BASE)], &["one", "two"], &[]);
+        assert_eq!(rules.named("one").unwrap().examples(), ["uno_abcdefgh"]);
+    }
+
+    #[test]
+    fn disabled_rules_are_left_out() {
+        let own = "[extend]\npath = 'base'\ndisabledRules = ['one', 'ten']";
+        check(
+            &[("own", own), ("base", BASE)],
+            &["two"],
+            &["own: `disabledRules` names \"ten\", which is no rule of what it extends"],
+        );
+        // The extending file's own rule of that name stays, without what it would have been merged with.
+        let own = format!("{own}\n[[rules]]\nid = 'one'\nregex = 'uno_[a-z]{{8}}'");
+        let rules = compile(&[("own", &own), ("base", BASE)]).unwrap();
+        assert!(rules.named("one").unwrap().tags().is_empty());
+    }
+
+    #[test]
+    fn chains_have_two_links() {
+        let link =
+            |path: &str, id: &str| format!("[extend]\npath = '{path}'\n[[rules]]\nid = '{id}'\nregex = '{id}_[a-z]+'");
+        let (first, second, third) = (link("b", "aaa"), link("c", "bbb"), link("d", "ccc"));
+        let last = "[[rules]]\nid = 'ccc'\nregex = 'ccc_[a-z]+'";
+        check(
+            &[("a", &first), ("b", &second), ("c", last)],
+            &["aaa", "bbb", "ccc"],
+            &[],
+        );
+        check_refused(
+            &[("a", &first), ("b", &second), ("c", &third), ("d", last)],
+            "c: key `extend`: a chain of files may extend 2 times",
+        );
+        check_refused(&[("a", &link("a", "aaa"))], "a chain of files may extend 2 times");
+    }
+
+    #[test]
+    fn the_default_is_the_pack_that_comes_with_egret() {
+        let own = "
+            [extend]
+            useDefault = true
+            disabledRules = ['npm-token', 'acme-thing']
+            [[rules]]
+            id = 'github-pat'
+            [[rules.allowlists]]
+            stopwords = ['dummy']
+            [[rules]]
+            id = 'acme-other'
+            tags = ['a']
+            [[allowlists]]
+            targetRules = ['github-oauth', 'acme-thing']
+            stopwords = ['dummy']";
+        let rules = compile(&[("own", own)]).unwrap();
+        let builtin = Rules::builtin().unwrap();
+        assert!(builtin.named("npm-token").is_some() && rules.named("npm-token").is_none());
+        let notes: Vec<&str> = rules.notes().iter().map(|note| note.text.as_str()).collect();
+        for note in [
+            "`disabledRules` names \"acme-thing\"",
+            "`targetRules` names \"acme-thing\"",
+            "changes a rule that",
+        ] {
+            assert!(notes.iter().any(|found| found.starts_with(note)), "{note}");
+        }
+        let hosts = rules.named("github-pat").unwrap().audience_hosts();
+        assert_eq!(hosts, builtin.named("github-pat").unwrap().audience_hosts());
+        assert!(!hosts.is_empty());
+        for id in ["github-pat", "github-oauth"] {
+            let secret = concat!("ghp", "_0123DummyAbcDEFghiJKLmno456");
+            assert!(!rules.named(id).unwrap().passes(secret.as_bytes()), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_extended_is_refused() {
+        check_refused(
+            &[("own", "[extend]\nurl = 'https://acme.test'")],
+            "key `extend`: `url` is not supported",
+        );
+        check_refused(
+            &[("own", "[extend]\npath = 'a'\nuseDefault = true")],
+            "`path` and `useDefault` exclude each other",
+        );
+        check_refused(&[("own", "[extend]\npath = 'none'")], "`path` \"none\" can't be read");
+        check_refused(&[("own", "[extend]\npath = 'bad'"), ("bad", "x = 1")], "bad: ");
+        check_refused(
+            &[("own", "[extend]\nuseDefaults = true")],
+            "unknown field `useDefaults`",
+        );
+        // A rule that only changes another needs one to change.
+        let own = "[extend]\npath = 'base'\n[[rules]]\nid = 'ten'\ntags = ['a']";
+        check_refused(&[("own", own), ("base", BASE)], "own:4: rule \"ten\": key `regex`");
+        let own =
+            "[extend]\npath = 'base'\n[[rules]]\nid = 'ten'\nregex = 'ten_[a-z]+'\n[[rules.required]]\nid = 'none'";
+        check_refused(
+            &[("own", own), ("base", BASE)],
+            "key `required`: there is no rule \"none\"",
+        );
+    }
+
+    #[test]
+    fn a_rule_may_require_one_that_is_disabled() {
+        let own = "[extend]\npath = 'base'\ndisabledRules = ['one']\n[[rules]]\nid = 'ten'\nregex = \
+                   'ten_[a-z]+'\n[[rules.required]]\nid = 'one'";
+        assert!(compile(&[("own", own), ("base", BASE)]).is_ok());
+    }
+}

@@ -513,6 +513,7 @@ impl std::fmt::Debug for Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redact::{FingerprintKey, Redactor, Replacement};
 
     #[track_caller]
     fn check_refused(pack: &str, says: &str) {
@@ -572,21 +573,199 @@ mod tests {
         );
     }
 
+    fn rules(pack: &str) -> Rules {
+        Rules::compile(&[("own.toml", pack)]).unwrap()
+    }
+
+    /// What is left of `text`, with `#` for each secret.
+    fn left(rules: Rules, text: &str) -> String {
+        let template: Replacement = "#".parse().unwrap();
+        let redactor = Redactor::new(Arc::new(rules), template, FingerprintKey::new(&[7; 32]));
+        let redacted = redactor.value(text.as_bytes(), &|_| false);
+        redacted.map_or(text.to_owned(), |(left, _)| String::from_utf8(left).unwrap())
+    }
+
+    #[track_caller]
+    fn check_left(pack: &str, text: &str, expected: &str) {
+        assert_eq!(left(rules(pack), text), expected, "{pack}");
+    }
+
+    /// Every field, and the shapes of expressions that the format's users write.
+    const EVERYTHING: &str = r#"
+title = "Acme"
+description = "All of it"
+minVersion = "v8.25.0"
+betterleaksMinVersion = "v1.6.0"
+prefilter = 'matchesAny(get(attributes, "path", ""), [`\.png$`])'
+filter = 'matchesAny(finding["secret"], [`^x+$`]) || containsAny(finding["secret"], ["placeholder"])'
+
+[extend]
+disabledRules = ["none"]
+
+[[allowlists]]
+description = "global"
+paths = ['(?i)\.(?:bmp|gif)$']
+regexes = ['^\$(?:\d+|{\d+})$']
+stopWords = ["0123456789abcdef"]
+commits = ["abc"]
+
+[[allowlists]]
+targetRules = ["acme-token"]
+condition = "AND"
+regexTarget = "secret"
+regexes = ['^acme_f']
+stopwords = ["FAKE"]
+
+[[rules]]
+id = "acme-token"
+description = "An Acme token"
+regex = '''(?i)[\w.-]{0,50}?(?:acme)(?:[ \t\w.-]{0,20})[\s'"]{0,3}(?:=|>|:{1,3}=|\|\||:|=>|\?=|,)[\x60'"\s=]{0,5}(acme_[a-z0-9]{16})(?:[\x60'"\s;]|\\[nr]|$)'''
+secretGroup = 1
+entropy = 2
+keywords = ["acme"]
+tags = ["acme", "token"]
+path = '(?i)\.env$'
+specificity = 10
+confidence = "high"
+tokenEfficiency = true
+validate = '{"result": "unknown"}'
+filter = 'entropy(finding["secret"]) <= 2.5 || failsTokenEfficiency(finding["secret"])'
+[[rules.required]]
+id = "acme-id"
+withinLines = 5
+withinColumns = 10
+[[rules.allowlists]]
+regexTarget = "line"
+regexes = ['(?i)example']
+
+[[rules]]
+id = "acme-id"
+regex = 'acme-id-[0-9]{8}'
+skipReport = true
+
+[[rules]]
+id = "acme-file"
+path = '\.acme$'
+
+[[rules]]
+id = "acme-old"
+regex = 'acme-old-[0-9]{8}'
+components = [{ id = "acme-id", optional = true, within = "-5L,+2L" }]
+[rules.allowlist]
+paths = ['\.md$']
+"#;
+
     #[test]
-    fn gitleaks_fields_are_read() {
-        let pack = r"
-            title = 'own'
-            [[rules]]
-            id = 'corp-token'
-            description = 'A token'
-            regex = '(?i)corp_([a-z0-9]{20})'
-            secretGroup = 1
-            entropy = 2.5
-            keywords = ['corp_']
-            tags = ['corp']";
-        let rules = Rules::compile(&[("own.toml", pack), ("builtin", Rules::BUILTIN_TOML)]).unwrap();
-        let rule = rules.named("corp-token").unwrap();
-        assert_eq!((rule.description(), rule.tags()), ("A token", &["corp".to_owned()][..]));
-        assert!(rules.named("github-pat").is_some());
+    fn a_file_with_every_field_loads() {
+        let rules = rules(EVERYTHING);
+        let rule = rules.named("acme-token").unwrap();
+        assert_eq!(
+            (rule.description(), rule.tags()),
+            ("An Acme token", &["acme".to_owned(), "token".to_owned()][..])
+        );
+        let ids: Vec<&str> = rules.iter().map(Rule::id).collect();
+        assert_eq!(ids, ["acme-token", "acme-old"]);
+    }
+
+    #[test]
+    fn what_means_less_in_traffic_is_noted() {
+        let notes: Vec<String> = rules(EVERYTHING).notes().iter().map(Note::to_string).collect();
+        let expected = [
+            "own.toml: `prefilter` picks files",
+            "own.toml: `disabledRules` does nothing",
+            "own.toml:27: rule \"acme-token\": `path` does not narrow it",
+            "own.toml:27: rule \"acme-token\": `required` rules are not waited for",
+            "own.toml:27: rule \"acme-token\": `tokenEfficiency` is not evaluated",
+            "own.toml:27: rule \"acme-token\": this part of its `filter` is not evaluated: failsTokenEfficiency",
+            "own.toml:48: rule \"acme-id\": has `skipReport`",
+            "own.toml:53: rule \"acme-file\": only looks at file names",
+            "own.toml:57: rule \"acme-old\": `required` rules are not waited for",
+            "own.toml:57: rule \"acme-old\": an allowlist of it depends on paths",
+        ];
+        for (note, expected) in notes.iter().zip(expected) {
+            assert!(note.starts_with(expected), "{note} is not {expected}");
+        }
+        assert_eq!(notes.len(), expected.len(), "{notes:#?}");
+    }
+
+    #[test]
+    fn all_criteria_decide_together() {
+        for (text, expected) in [
+            ("ACME_KEY = 'acme_0d9f8a7b6c5e4f32'", "ACME_KEY = '#'"),
+            // What follows the token is in no list of files' endings.
+            ("acme=acme_0d9f8a7b6c5e4f32&next=1", "acme=#&next=1"),
+            ("acme: acme_0d9f8a7b6c5e4f32</key>", "acme: #</key>"),
+            ("acme: acme_0d9f8a7b6c5e4f321", "acme: acme_0d9f8a7b6c5e4f321"),
+            // Too little entropy for the rule's filter, though enough for its bound.
+            ("acme=acme_aaaaaaaaaaaabbbb", "acme=acme_aaaaaaaaaaaabbbb"),
+            // A stop word of all rules; and of this one, with and without the other criterion.
+            ("acme=acme_0123456789abcdef", "acme=acme_0123456789abcdef"),
+            ("acme=acme_f0fake7b6c5e4f32", "acme=acme_f0fake7b6c5e4f32"),
+            ("acme=acme_00fake7b6c5e4f32", "acme=#"),
+            // Nobody waits for the rule's partner, and the partner alone is nothing.
+            ("acme-id-12345678", "acme-id-12345678"),
+            ("acme-old-12345678", "#"),
+            // A comment in what is sent means nothing.
+            ("acme-old-12345678 gitleaks:allow", "# gitleaks:allow"),
+        ] {
+            check_left(EVERYTHING, text, expected);
+        }
+    }
+
+    #[test]
+    fn entropy_has_to_be_greater() {
+        let rule = |bound: &str| format!("[[rules]]\nid = 'x'\nregex = 'secret=([a-z]{{4}})'\nentropy = {bound}");
+        check_left(&rule("1"), "secret=abab", "secret=abab");
+        check_left(&rule("0.99"), "secret=abab", "secret=#");
+        check_left(&rule("2"), "secret=abcd", "secret=abcd");
+    }
+
+    #[test]
+    fn the_secret_is_the_named_group_or_the_first_that_is_not_empty() {
+        let rule = |group: usize| format!("[[rules]]\nid = 'x'\nregex = 'secret=(a*)(b+)(c+)'\nsecretGroup = {group}");
+        check_left(&rule(0), "secret=abc", "secret=#bc");
+        check_left(&rule(0), "secret=bc", "secret=#c");
+        check_left(&rule(3), "secret=abc", "secret=ab#");
+        check_left("[[rules]]\nid = 'x'\nregex = 'secret=[a-z]+'", "secret=abc", "#");
+    }
+
+    #[test]
+    fn generic_rules_keep_their_ending() {
+        let ending = r#"(?:[\x60'"\s;]|\\[nr]|$)"#;
+        let rule = |id: &str| format!("[[rules]]\nid = '{id}'\nregex = '''secret=([a-z]{{4}}){ending}'''");
+        check_left(&rule("acme"), "secret=abcd&x", "secret=#&x");
+        check_left(&rule("generic-secret"), "secret=abcd&x", "secret=abcd&x");
+        check_left(&rule("generic-secret"), "secret=abcd;x", "secret=#;x");
+    }
+
+    #[test]
+    fn allowlists_look_at_the_match_where_it_is_known() {
+        let rules = rules(
+            "[[rules]]\nid = 'x'\nregex = 'secret=([a-z]+)'\n[[rules.allowlists]]\nregexTarget = 'match'\nregexes = ['^secret=a']",
+        );
+        let rule = rules.named("x").unwrap();
+        assert!(!rule.passes_in(b"abc", Some(b"secret=abc")));
+        assert!(rule.passes_in(b"bc", Some(b"secret=bc")));
+        assert!(rule.passes(b"abc"));
+    }
+
+    #[test]
+    fn other_spellings_of_keys_are_taken() {
+        let pack = "[[rules]]\nid = 'x'\nregex = 'secret=(a*)(b+)'\nsecretgroup = 2\n[rules.allowList]\nregextarget = \
+                    'match'\nstopWords = ['bbb']";
+        check_left(pack, "secret=abb", "secret=a#");
+        check_left(pack, "secret=abbb", "secret=abbb");
+    }
+
+    #[test]
+    fn packs_side_by_side_find_what_each_finds() {
+        let ours =
+            "[[rules]]\nid = 'acme'\nregex = 'acme_[a-z]{8}'\naudience = {hosts = ['acme.test'], headers = ['token']}";
+        let theirs = "[[rules]]\nid = 'acme'\nregex = '(?i)acme:([a-z]{8})'";
+        for packs in [[("a", ours), ("b", theirs)], [("b", theirs), ("a", ours)]] {
+            let rules = Rules::compile(&packs).unwrap();
+            assert!(rules.iter().all(|rule| rule.audience_hosts() == ["acme.test"]));
+            assert_eq!(left(rules, "acme_abcdefgh acme:abcdefgh"), "# acme:#");
+        }
     }
 }

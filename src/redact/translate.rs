@@ -425,7 +425,7 @@ mod tests {
         check(r"[[a]", r"[\[a]");
         check(r"[a&&b]", r"[a\&\&b]");
         check(r"[a-]", r"[a\-]");
-        check(r"[+--]", r"[+-\-]");
+        check(r"[+--]", r"[\+-\-]");
         check(r"[[:alnum:]_]", r"[[:alnum:]_]");
         check(r"[\s\S-]", r"[\t\n\x0C\r\x20[^\t\n\x0C\r\x20]\-]");
         check(r"[^\S\n]", "[^[^\\t\\n\\x0C\\r\\x20]\n]");
