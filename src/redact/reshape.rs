@@ -8,7 +8,9 @@
 //! CSV, XML, Markdown, nested JSON and code, tokens are followed by more than that, so the list is relaxed to any byte that no
 //! token goes on with.
 //!
-//! What the expression found, it still finds: both only widen it.
+//! An expression whose counts make its automaton too large can be widened as well: see [`without_counts`].
+//!
+//! What the expression found, it still finds: all of this only widens it.
 
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::print::Printer;
@@ -16,6 +18,11 @@ use regex_syntax::hir::{Capture, Class, ClassBytes, ClassBytesRange, Hir, HirKin
 
 /// A class with more bytes than this is no beginning to search for.
 const CHOICES: usize = 4;
+
+/// Counts from here on make an automaton large.
+const COUNT: u32 = 16;
+/// A class with more bytes than this is a gap, which needs its bound: without one, a match would never end.
+const GAP: usize = 128;
 
 /// What may follow a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +77,49 @@ pub(super) fn reshape(expression: &str, ending: Ending) -> Result<Reshaped, Synt
         expression: if written { reshaped } else { expression.to_owned() },
         groups,
     })
+}
+
+/// The expression with large counts given up, for an automaton that would be too large with them: a range of counts has no
+/// upper end, and what has no upper end no lower one. Exact counts stay, and so do the bounds of gaps.
+pub(super) fn without_counts(expression: &str) -> Result<String, SyntaxError> {
+    let mut parser = ParserBuilder::new().unicode(false).utf8(false).build();
+    let tree = parser.parse(expression).map_err(SyntaxError::from)?;
+    Ok(printed(&uncounted(&tree)).unwrap_or_else(|| expression.to_owned()))
+}
+
+fn uncounted(tree: &Hir) -> Hir {
+    match tree.kind() {
+        HirKind::Alternation(branches) => Hir::alternation(branches.iter().map(uncounted).collect()),
+        HirKind::Concat(parts) => Hir::concat(parts.iter().map(uncounted).collect()),
+        HirKind::Capture(capture) => Hir::capture(Capture {
+            sub: Box::new(uncounted(&capture.sub)),
+            ..capture.clone()
+        }),
+        HirKind::Repetition(repetition) => {
+            let mut wider = repetition.with(uncounted(&repetition.sub));
+            match repetition.max {
+                None if repetition.min >= COUNT => wider.min = 1,
+                Some(max) if max >= COUNT && repetition.min < max && !is_gap(&repetition.sub) => wider.max = None,
+                _ => {}
+            }
+            Hir::repetition(wider)
+        }
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => tree.clone(),
+    }
+}
+
+fn is_gap(part: &Hir) -> bool {
+    match part.kind() {
+        HirKind::Class(Class::Bytes(bytes)) => size(bytes) > GAP,
+        HirKind::Class(Class::Unicode(_)) => false,
+        // What a longer part holds is not looked into.
+        _ => true,
+    }
+}
+
+fn printed(tree: &Hir) -> Option<String> {
+    let mut text = String::new();
+    Printer::new().print(tree, &mut text).ok().map(|()| text)
 }
 
 fn without_optional_beginning(tree: &Hir) -> Hir {
@@ -248,11 +298,7 @@ mod tests {
 
     fn printed(expression: &str) -> String {
         let mut parser = ParserBuilder::new().unicode(false).utf8(false).build();
-        let mut printed = String::new();
-        Printer::new()
-            .print(&parser.parse(expression).unwrap(), &mut printed)
-            .unwrap();
-        printed
+        super::printed(&parser.parse(expression).unwrap()).unwrap()
     }
 
     #[test]
@@ -298,11 +344,24 @@ mod tests {
         );
     }
 
+    #[test]
+    fn large_counts_are_given_up() {
+        #[track_caller]
+        fn check(expression: &str, wider: &str) {
+            assert_eq!(without_counts(expression).unwrap(), printed(wider));
+        }
+        check("acme_([a-z]{10,200})x", "acme_([a-z]{10,})x");
+        check("(?s)BEGIN[ A-Z]{0,100}KEY.{64,}?END", "(?s)BEGIN[ A-Z]*KEY.+?END");
+        check("(?s)acme.{0,100}?key[a-f0-9]{32}", "(?s)acme.{0,100}?key[a-f0-9]{32}");
+        check("acme(?:ab|c){1,40}[a-z]{2,8}", "acme(?:ab|c){1,40}[a-z]{2,8}");
+    }
+
     const SHAPES: &[&str] = &[
         r#"(?i)[\w.-]{0,50}?(?:acme|corp)(?:[ \t\w.-]{0,20})[\s'"]{0,3}(?:=|>|:{1,3}=|\|\||:|=>|\?=|,)[\x60'"\s=]{0,5}([a-z0-9]{4})(?:[\x60'"\s;]|\\[nr]|$)"#,
         r#"(?:^|[\\'"\x60\s>=:(,)])(ac[a-z0-9]{4,6})(?:$|[\\'"\x60\s<),])"#,
         r"(?:https?://)?hooks\.acme/[a-z]{3}",
         r"\b(acme_[a-z]{2,})(?:[;]|$)",
+        r"acme[a-z0-9_]{1,20}=([a-z]{1,16})",
         r#"(?i)["']?acme["']?=([a-z]+)(?:["';]|$)|corp-([0-9]{3})"#,
     ];
 
@@ -312,9 +371,13 @@ mod tests {
             for go in SHAPES {
                 let ours = translate(go).unwrap();
                 let before = secrets(&compiled(&ours), &text);
-                for ending in [Ending::AsWritten, Ending::Relaxed] {
-                    let reshaped = compiled(&reshape(&ours, ending).unwrap().expression);
-                    let after = secrets(&reshaped, &text);
+                let relaxed = reshape(&ours, Ending::Relaxed).unwrap().expression;
+                for wider in [
+                    reshape(&ours, Ending::AsWritten).unwrap().expression,
+                    without_counts(&relaxed).unwrap(),
+                    relaxed,
+                ] {
+                    let after = secrets(&compiled(&wider), &text);
                     for secret in &before {
                         // The expression as written takes a byte on either side into the match when it has no group.
                         let inner = text[secret.clone()].trim_start_matches("http://").trim_start_matches("https://");
