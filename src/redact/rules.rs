@@ -49,7 +49,7 @@ impl RuleIndex {
 
 /// A compiled set of rules: immutable, shared by `Arc`.
 pub struct Rules {
-    rules: Vec<Rule>,
+    all: Vec<Rule>,
     pub(super) prefilter: Prefilter,
     notes: Vec<Note>,
 }
@@ -136,7 +136,7 @@ impl Rules {
         load: &mut dyn FnMut(&str, &str) -> Option<Source>,
     ) -> Result<Self, RuleError> {
         let mut compiled = Self {
-            rules: Vec::new(),
+            all: Vec::new(),
             prefilter: Prefilter::new(),
             notes: Vec::new(),
         };
@@ -146,7 +146,7 @@ impl Rules {
         for (pack, source) in merged.into_iter().zip(packs) {
             compiled.take_pack(&source.origin, pack)?;
         }
-        if compiled.rules.is_empty() {
+        if compiled.all.is_empty() {
             return Err(RuleError::Empty);
         }
         compiled.prefilter.finish().map_err(|error| RuleError::Regex {
@@ -213,9 +213,9 @@ impl Rules {
     }
 
     fn take_rule(&mut self, rule: Placed, shared: &Shared) -> Result<(), RuleError> {
-        let index = u16::try_from(self.rules.len())
+        let index = u16::try_from(self.all.len())
             .ok()
-            .filter(|_| self.rules.len() < RULES_MAX)
+            .filter(|_| self.all.len() < RULES_MAX)
             .map(RuleIndex)
             .ok_or_else(|| RuleError::TooMany {
                 origin: rule.place.clone(),
@@ -224,7 +224,7 @@ impl Rules {
         let place = rule.place.clone();
         if let Some(rule) = Rule::compile(rule, shared)? {
             self.search_for(index, &place, &rule)?;
-            self.rules.push(rule);
+            self.all.push(rule);
         }
         Ok(())
     }
@@ -282,7 +282,7 @@ impl Rules {
 
     /// The rule at `index`.
     pub fn rule(&self, index: RuleIndex) -> Option<&Rule> {
-        self.rules.get(index.position())
+        self.all.get(index.position())
     }
 
     /// The rule of that id.
@@ -292,17 +292,17 @@ impl Rules {
 
     /// All rules, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
-        self.rules.iter()
+        self.all.iter()
     }
 
     /// How many rules there are; at least 1.
     pub fn len(&self) -> usize {
-        self.rules.len()
+        self.all.len()
     }
 
     /// Never: no rules is an error of [`Rules::compile`].
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.all.is_empty()
     }
 }
 

@@ -103,13 +103,14 @@ impl Reader<'_> {
                 self.ours.push('\\');
                 self.ours.push(read);
             }
-            _ => match self.perl_class()? {
-                Some(class) => self.ours.push_str(&class.alone()),
-                None => {
+            _ => {
+                if let Some(class) = self.perl_class()? {
+                    self.ours.push_str(&class.alone());
+                } else {
                     let literal = self.escaped()?;
                     self.literal(literal);
                 }
-            },
+            }
         }
         Ok(())
     }
