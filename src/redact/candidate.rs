@@ -234,7 +234,7 @@ impl Open {
         let dress = thread.entry.dress;
         if dress.is_plain() {
             let text = self.secret_part(pass, rule, before, end)?;
-            let passes = pass.passes(rule, pass.text.get(text.clone())?);
+            let passes = pass.passes(rule, pass.text.get(text.clone())?, pass.text.get(self.start..end));
             return passes.then_some(Secret {
                 rule: thread.entry.rule,
                 text,
@@ -247,7 +247,7 @@ impl Open {
         let left = left_of(pass.text, self.start, before).filter(|_| !dress.has_coat());
         let part = secret_in(rule, left, &bytes, bytes.len(), None)?;
         let last = ends.get(part.end.checked_sub(1)?)?;
-        pass.passes(rule, bytes.get(part.clone())?).then_some(Secret {
+        pass.passes(rule, bytes.get(part.clone())?, Some(&bytes)).then_some(Secret {
             rule: thread.entry.rule,
             text: self.start..self.start + last,
             end,
@@ -278,7 +278,8 @@ impl Open {
         let text = start..end;
         let passes = || {
             let raw = pass.text.get(text.clone()).unwrap_or_default();
-            if plain { pass.passes(rule, raw) } else { pass.passes(rule, &thread.entry.dress.decode(raw, raw.len())) }
+            let beneath = || thread.entry.dress.decode(raw, raw.len());
+            if plain { pass.passes(rule, raw, None) } else { pass.passes(rule, &beneath(), None) }
         };
         let counts = !text.is_empty() && (exhausted || passes());
         counts.then_some(Secret {

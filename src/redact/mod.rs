@@ -18,6 +18,7 @@
 //! signs and base64 inside the text are not looked through. A decoder belongs between `stream` and `scanner`, where
 //! it would scan its own text and map what was found back to the bytes it came from.
 
+mod allowlist;
 mod automaton;
 mod byte_set;
 mod candidate;
@@ -27,12 +28,15 @@ mod dress;
 mod endless;
 mod error;
 mod examples;
+mod extend;
+mod filter;
 mod findings;
 mod pack;
 mod packed;
 mod prefilter;
 mod rare;
 mod replacement;
+mod reshape;
 mod rules;
 mod runs;
 mod scanner;
@@ -41,6 +45,7 @@ mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+mod translate;
 mod triggers;
 
 use std::fmt;
@@ -48,9 +53,10 @@ use std::sync::Arc;
 
 pub use error::RuleError;
 pub use examples::ExampleFailure;
+pub use extend::Source;
 pub use findings::{Finding, Fingerprint, FingerprintKey};
 pub use replacement::{Replacement, ReplacementError, Template};
-pub use rules::{Rule, RuleIndex, Rules};
+pub use rules::{Note, Rule, RuleIndex, Rules};
 pub use stream::Stream;
 
 use findings::Tally;

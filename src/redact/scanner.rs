@@ -75,8 +75,8 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     /// Whether a match of `rule` is a secret.
-    pub(super) fn passes(&self, rule: &Rule, secret: &[u8]) -> bool {
-        rule.passes(secret)
+    pub(super) fn passes(&self, rule: &Rule, secret: &[u8], matched: Option<&[u8]>) -> bool {
+        rule.passes(secret, matched)
             && (!rule.is_packed() || self.unpacks && !packed::findings(self.settings, secret).is_empty())
     }
 
