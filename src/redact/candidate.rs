@@ -9,6 +9,7 @@ use regex_automata::util::primitives::StateID;
 use super::automaton::Step;
 use super::credit::Credit;
 use super::dress::{Dress, Read, is_lead};
+use super::numbers::continues_number;
 use super::prefilter::{Entry, Source};
 use super::rules::{Rule, RuleIndex};
 use super::scanner::{Pass, left_of};
@@ -199,8 +200,12 @@ impl Open {
                     },
                 },
             };
+            let left = left_of(pass.text, self.start, before);
+            if self.source == Source::Numbers && left.is_some_and(continues_number) {
+                continue;
+            }
             // What is coded as a whole has neighbours of its own.
-            let left = left_of(pass.text, self.start, before).filter(|_| !entry.dress.has_coat());
+            let left = left.filter(|_| !entry.dress.has_coat());
             let rule = pass.settings.rules.rule(entry.rule);
             if let Some(state) = rule.and_then(|rule| rule.automaton().start(left)) {
                 self.thread = Some(Thread {

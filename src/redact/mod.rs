@@ -31,6 +31,7 @@ mod examples;
 mod extend;
 mod filter;
 mod findings;
+mod numbers;
 mod pack;
 mod packed;
 mod prefilter;

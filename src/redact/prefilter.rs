@@ -12,6 +12,7 @@ use aho_corasick::BuildError;
 use super::automaton::{Automaton, Beginning};
 use super::byte_set::{ByteSet, texts};
 use super::dress::{self, Coded, Dress};
+use super::numbers::{self, Number};
 use super::rare::{GROUPS, RareTexts};
 use super::rules::RuleIndex;
 use super::runs::{RUN, Starts};
@@ -45,11 +46,12 @@ pub(super) enum Source {
     Runs,
     Stems,
     Rare(usize),
+    Numbers,
     Triggers,
 }
 
 /// How many searches there are.
-const SOURCES: usize = 3 + GROUPS;
+const SOURCES: usize = 4 + GROUPS;
 
 /// What a search for the next candidate came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +71,8 @@ pub(super) struct Prefilter {
     grams: Table<Entry>,
     stems: Stems<Entry>,
     rare: RareTexts<Entry>,
+    /// Sorted by the kind of number.
+    numbers: Vec<(Number, Entry)>,
     triggers: Triggers,
 }
 
@@ -78,6 +82,7 @@ pub(super) struct Beginnings {
     grams: Vec<(Gram, Entry)>,
     stems: Vec<(Stem, Entry)>,
     rare: Vec<(Vec<u8>, Entry)>,
+    numbers: Vec<(Number, Entry)>,
 }
 
 impl Beginnings {
@@ -92,6 +97,12 @@ impl Beginnings {
         }
         self.add_dressed(&beginnings, rule);
         Ok(())
+    }
+
+    /// Takes a rule in whose matches are such numbers.
+    pub(super) fn add_number(&mut self, rule: RuleIndex, number: Number) {
+        let dress = Dress::default();
+        self.numbers.push((number, Entry { rule, dress }));
     }
 
     /// False when there are too many grams.
@@ -157,12 +168,14 @@ impl Beginnings {
     }
 
     /// Builds the search, after the last rule.
-    pub(super) fn search(self) -> Result<Prefilter, BuildError> {
+    pub(super) fn search(mut self) -> Result<Prefilter, BuildError> {
+        self.numbers.sort_unstable();
         Ok(Prefilter {
             triggers: Triggers::new(self.grams.iter().map(|(gram, _)| *gram))?,
             grams: Table::new(self.grams),
             stems: Stems::new(self.stems),
             rare: RareTexts::new(self.rare)?,
+            numbers: self.numbers,
         })
     }
 }
@@ -180,6 +193,7 @@ impl Prefilter {
             Source::Runs => self.grams.value(number).copied(),
             Source::Stems => self.stems.value(number).copied(),
             Source::Rare(_) => self.rare.value(number).copied(),
+            Source::Numbers => self.numbers.get(usize::try_from(number).ok()?).map(|(_, entry)| *entry),
             Source::Triggers => {
                 let entry = self.grams.value(number).copied()?;
                 Some(Entry { dress: entry.dress.escaped(), ..entry })
@@ -201,6 +215,16 @@ impl Prefilter {
             at = at.max(block.end());
         }
         None
+    }
+
+    fn next_number(&self, text: &[u8], from: usize) -> Option<(usize, Range<u32>)> {
+        if self.numbers.is_empty() {
+            return None;
+        }
+        let (at, number) = numbers::find(text, from)?;
+        let first = self.numbers.partition_point(|(other, _)| *other < number);
+        let end = self.numbers.partition_point(|(other, _)| *other <= number);
+        Some((at, u32::try_from(first).ok()?..u32::try_from(end).ok()?))
     }
 
     /// The first candidate in the stretch of beginnings.
@@ -286,6 +310,7 @@ impl Source {
             all[2 + group] = Self::Rare(group);
             group += 1;
         }
+        all[SOURCES - 2] = Self::Numbers;
         all[SOURCES - 1] = Self::Triggers;
         all
     };
@@ -295,6 +320,7 @@ impl Source {
             Self::Runs => 0,
             Self::Stems => 1,
             Self::Rare(group) => 2 + group,
+            Self::Numbers => SOURCES - 2,
             Self::Triggers => SOURCES - 1,
         }
     }
@@ -335,6 +361,7 @@ impl Search {
             Source::Runs => prefilter.next_in_run(text, from, &mut self.runs),
             Source::Stems => prefilter.stems.find(text, from),
             Source::Rare(group) => prefilter.rare.groups().get(group).and_then(|group| group.find(text, from)),
+            Source::Numbers => prefilter.next_number(text, from),
             Source::Triggers => return prefilter.triggers.next(&prefilter.grams, text, from, whole, &mut self.seen),
         };
         match found {
@@ -350,6 +377,8 @@ impl Prefilter {
         match source {
             Source::Stems => self.stems.unfinished(text, from),
             Source::Rare(group) => self.rare.groups().get(group).map_or(text.len(), |group| group.unfinished(text, from)),
+            Source::Numbers if self.numbers.is_empty() => text.len(),
+            Source::Numbers => numbers::unfinished(text, from),
             // A run that is not long enough yet is held back by the triggers, since an escape may follow it.
             Source::Runs | Source::Triggers => text.len(),
         }
