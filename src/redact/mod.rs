@@ -45,6 +45,7 @@ use std::sync::Arc;
 pub use error::RuleError;
 pub use examples::ExampleFailure;
 pub use findings::{Finding, Fingerprint, FingerprintKey};
+pub use pack::Severity;
 pub use replacement::{Replacement, ReplacementError, Template};
 pub use rules::{Rule, RuleIndex, Rules};
 pub use stream::Stream;

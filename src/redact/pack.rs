@@ -36,6 +36,8 @@ pub(super) struct Entry {
     pub(super) secret_group: usize,
     #[serde(default)]
     pub(super) entropy: f64,
+    #[serde(default)]
+    pub(super) severity: Severity,
     #[serde(default, rename = "keywords")]
     _keywords: Vec<String>,
     #[serde(default)]
@@ -54,6 +56,21 @@ pub(super) struct Entry {
     pub(super) examples: Vec<String>,
     #[serde(default, rename = "counter_examples", deserialize_with = "without_seams")]
     pub(super) counter_examples: Vec<String>,
+}
+
+/// What somebody who finds a secret can do with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Little: it is public by design, or reads what is public.
+    Low,
+    /// Use a service in its owner's name, or read some of what is kept there. What a rule that says nothing has.
+    #[default]
+    Medium,
+    /// Read or change what is kept at one service.
+    High,
+    /// Take over an account or a machine, or spend money.
+    Critical,
 }
 
 #[derive(Default, Deserialize)]

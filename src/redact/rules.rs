@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::automaton::Automaton;
 use super::checks::entropy;
 use super::error::{NO_ALLOWLISTS, NO_BEGINNING, RULES_MAX, RuleError, refuse_unusable};
-use super::pack::{Entry, Pack};
+use super::pack::{Entry, Pack, Severity};
 use super::prefilter::Prefilter;
 use super::replacement::is_filled;
 
@@ -38,7 +38,26 @@ pub struct Rule {
 
 impl Rules {
     /// The pack that comes with Egret.
-    pub const BUILTIN_TOML: &str = include_str!("builtin.toml");
+    pub const BUILTIN_TOML: &str = concat!(
+        include_str!("kinds/cloud.toml"),
+        include_str!("kinds/database.toml"),
+        include_str!("kinds/code.toml"),
+        include_str!("kinds/ci.toml"),
+        include_str!("kinds/registry.toml"),
+        include_str!("kinds/models.toml"),
+        include_str!("kinds/search.toml"),
+        include_str!("kinds/chat.toml"),
+        include_str!("kinds/mail.toml"),
+        include_str!("kinds/payment.toml"),
+        include_str!("kinds/wallet.toml"),
+        include_str!("kinds/monitoring.toml"),
+        include_str!("kinds/identity.toml"),
+        include_str!("kinds/social.toml"),
+        include_str!("kinds/work.toml"),
+        include_str!("kinds/places.toml"),
+        include_str!("kinds/keys.toml"),
+        include_str!("kinds/generic.toml"),
+    );
 
     /// Compiles the pack that comes with Egret.
     pub fn builtin() -> Result<Self, RuleError> {
@@ -214,6 +233,11 @@ impl Rule {
     /// Whether it is at home in the path of requests there, as a webhook's secret is.
     pub fn audience_path(&self) -> bool {
         self.entry.audience.path
+    }
+
+    /// What somebody who finds such a secret can do with it.
+    pub fn severity(&self) -> Severity {
+        self.entry.severity
     }
 
     /// Its tags.

@@ -13,9 +13,10 @@ const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// confirms a token beyond doubt. An invalid one is not held against it: a token that was mistyped, cut from a longer
 /// text or issued by a compatible server is as much of a leak, so entropy decides then.
 pub(super) fn is_checksummed_or_random(token: &[u8]) -> bool {
-    let after_prefix = token.iter().rposition(|byte| *byte == b'_').map_or(0, |at| at + 1);
-    let body = token.get(after_prefix..).unwrap_or_default();
-    has_crc32(body) || entropy(body) > RANDOM
+    let after = |at: usize| token.get(at + 1..).unwrap_or_default();
+    let first = token.iter().position(|byte| *byte == b'_').map_or(token, after);
+    let last = token.iter().rposition(|byte| *byte == b'_').map_or(token, after);
+    has_crc32(last) || entropy(first) > RANDOM
 }
 
 fn has_crc32(body: &[u8]) -> bool {
