@@ -56,6 +56,7 @@ pub use error::RuleError;
 pub use examples::ExampleFailure;
 pub use extend::Source;
 pub use findings::{Finding, Fingerprint, FingerprintKey};
+pub use pack::Severity;
 pub use replacement::{Replacement, ReplacementError, Template};
 pub use rules::{Note, Rule, RuleIndex, Rules};
 pub use stream::Stream;

@@ -24,7 +24,7 @@ use super::checks::{Check, entropy};
 use super::error::{NO_BEGINNING, RULES_MAX, RuleError, refuse_unusable};
 use super::extend::{Merged, Placed, Source};
 use super::filter::Filter;
-use super::pack::{AllowlistEntry, Audience, Entry};
+use super::pack::{AllowlistEntry, Audience, Entry, Severity};
 use super::prefilter::{Beginnings, Prefilter};
 use super::replacement::is_filled;
 use super::reshape::{Ending, reshape, without_counts};
@@ -110,7 +110,26 @@ struct Shared {
 
 impl Rules {
     /// The pack that comes with Egret.
-    pub const BUILTIN_TOML: &str = include_str!("builtin.toml");
+    pub const BUILTIN_TOML: &str = concat!(
+        include_str!("kinds/cloud.toml"),
+        include_str!("kinds/database.toml"),
+        include_str!("kinds/code.toml"),
+        include_str!("kinds/ci.toml"),
+        include_str!("kinds/registry.toml"),
+        include_str!("kinds/models.toml"),
+        include_str!("kinds/search.toml"),
+        include_str!("kinds/chat.toml"),
+        include_str!("kinds/mail.toml"),
+        include_str!("kinds/payment.toml"),
+        include_str!("kinds/wallet.toml"),
+        include_str!("kinds/monitoring.toml"),
+        include_str!("kinds/identity.toml"),
+        include_str!("kinds/social.toml"),
+        include_str!("kinds/work.toml"),
+        include_str!("kinds/places.toml"),
+        include_str!("kinds/keys.toml"),
+        include_str!("kinds/generic.toml"),
+    );
 
     /// Compiles the pack that comes with Egret.
     pub fn builtin() -> Result<Self, RuleError> {
@@ -274,6 +293,10 @@ impl Gathered {
     fn search_for(&mut self, index: RuleIndex, place: &str, rule: &Rule) -> Result<(), RuleError> {
         self.beginnings
             .add(index, &rule.automaton)
+            .or_else(|no_beginning| match rule.entry.check.and_then(Check::number) {
+                Some(number) => Ok(self.beginnings.add_number(index, number)),
+                None => Err(no_beginning),
+            })
             .map_err(|_| RuleError::unusable(place, &rule.id, "regex", NO_BEGINNING))
     }
 
@@ -457,6 +480,11 @@ impl Rule {
 
     fn audience(&self) -> Option<&Audience> {
         self.entry.audience.as_ref()
+    }
+
+    /// What somebody who finds such a secret can do with it.
+    pub fn severity(&self) -> Severity {
+        self.entry.severity.unwrap_or_default()
     }
 
     /// Its tags.
