@@ -21,11 +21,13 @@ use super::table::{Gram, Table};
 use super::triggers::{Seen, Triggers};
 
 /// How many beginnings of four bytes a rule may have; more would slow clean traffic down.
-const GRAMS: usize = 2048;
+const GRAMS: usize = 16 * 1024;
 /// The same for one beginning in another dress.
 const DRESSED: usize = 256;
 /// How many forms a rule's beginnings may have for all of them to be looked for.
 const FORMS: usize = 1024;
+/// How much of a beginning is needed to tell its first digits in every coding.
+const CODED: usize = 6;
 /// The shortest beginning that is rare enough to be searched for everywhere.
 const RARE: usize = 3;
 /// In how many cases a short beginning may be written.
@@ -145,7 +147,13 @@ impl Beginnings {
 
     /// Has the beginnings searched for in every dress. A kind that begins in too many ways is looked for in the common ones only.
     fn add_dressed(&mut self, beginnings: &[Beginning], rule: RuleIndex) {
-        let forms = beginnings.iter().flat_map(|beginning| dress::coded(&beginning.sets, beginning.fixed));
+        let mut first: Vec<_> = beginnings
+            .iter()
+            .map(|beginning| (beginning.sets.get(..CODED).unwrap_or(&beginning.sets), beginning.fixed.min(CODED)))
+            .collect();
+        first.sort_unstable();
+        first.dedup();
+        let forms = first.into_iter().flat_map(|(sets, fixed)| dress::coded(sets, fixed));
         let (common, others): (Vec<_>, Vec<_>) = forms.partition(|form| form.is_common);
         self.add_forms(common, rule);
         if others.len() <= FORMS {
