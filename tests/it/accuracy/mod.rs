@@ -6,23 +6,18 @@
 //!
 //! The tests run a sample; `cargo bench --bench redact -- --accuracy` runs it all and prints the tables.
 
-mod dress;
-mod kinds;
-mod media;
-mod negatives;
-mod random;
-mod report;
-mod run;
-mod vocabulary;
+#[allow(dead_code, reason = "the benchmark takes what the tests don't")]
+mod corpus;
 
 use egret::redact::Redactor;
 
-use dress::DRESSES;
-use kinds::{Secret, secrets};
-use media::{MEDIA, Position};
-use random::Seeded;
-use report::Report;
-use run::Dressed;
+use corpus::dress::DRESSES;
+use corpus::kinds::{Secret, secrets};
+use corpus::media::{MEDIA, Position};
+use corpus::random::Seeded;
+use corpus::report::Report;
+use corpus::run::{self, Dressed};
+use corpus::{CLEAN_EACH, CLEAN_LENGTH, SEED};
 
 /// The least recall of a secret that stands as it is.
 const PLAIN: f64 = 0.99;
@@ -39,52 +34,13 @@ const CLEAN_DOCUMENTS: usize = 5000;
 /// The least size of clean traffic, in bytes.
 const CLEAN_BYTES: usize = 8_000_000;
 
-/// Where all of it begins.
-const SEED: u64 = 0x6567_7265_7400_0003;
-
-/// Documents of each family of clean traffic, and their least length in bytes.
-const CLEAN_EACH: usize = 70;
-const CLEAN_LENGTH: usize = 1300;
-
-/// The whole corpus' report: minutes in a build without optimisation.
-#[cfg_attr(test, allow(dead_code, reason = "the benchmark prints it"))]
-pub(crate) fn full_report() -> Report {
-    let (redactor, mut random) = (run::redactor(), Seeded::new(SEED));
-    let secrets = secrets(&redactor, 1, &mut random);
-    let mut report = run::everything(&redactor, &secrets, &mut random);
-    run::clean(&redactor, CLEAN_EACH * 10, CLEAN_LENGTH, &mut random, &mut report);
-    report
-}
-
-/// Documents to begin fuzzing with: each secret bare, and in some dresses.
-#[cfg_attr(test, allow(dead_code, reason = "the benchmark writes them"))]
-pub(crate) fn fuzz_seeds() -> Vec<Vec<u8>> {
-    let (redactor, mut random) = (run::redactor(), Seeded::new(SEED));
-    let secrets = secrets(&redactor, 0, &mut random);
-    let mut seeds = Vec::new();
-    for (at, secret) in secrets.iter().enumerate() {
-        seeds.push(secret.text.clone().into_bytes());
-        for (dress, medium) in DRESSES
-            .iter()
-            .skip(at % 5)
-            .step_by(5)
-            .zip(MEDIA.iter().skip(at % 7).cycle())
-        {
-            let dressed = Dressed::new(secret, dress, medium, Position::Near, &mut random);
-            seeds.extend(dressed.map(|dressed| dressed.document.bytes));
-        }
-    }
-    seeds
-}
-
-#[cfg(test)]
-fn corpus(variations: usize) -> (Redactor, Vec<Secret>, Seeded) {
+/// The redactor, secrets for it, and what is random about the rest.
+fn begin(variations: usize) -> (Redactor, Vec<Secret>, Seeded) {
     let (redactor, mut random) = (run::redactor(), Seeded::new(SEED));
     let secrets = secrets(&redactor, variations, &mut random);
     (redactor, secrets, random)
 }
 
-#[cfg(test)]
 #[track_caller]
 fn check_floor(what: &str, value: f64, floor: f64, report: &Report) {
     assert!(value >= floor, "{what}: {value:.4}, and {floor} is the least\n{report}");
@@ -92,7 +48,7 @@ fn check_floor(what: &str, value: f64, floor: f64, report: &Report) {
 
 #[test]
 fn the_corpus_can_read_what_it_dresses() {
-    let (_, secrets, mut random) = corpus(0);
+    let (_, secrets, mut random) = begin(0);
     let mut read = 0;
     for secret in secrets.iter().step_by(3) {
         for medium in MEDIA {
@@ -113,7 +69,7 @@ fn the_corpus_can_read_what_it_dresses() {
 
 #[test]
 fn a_secret_is_hidden_wherever_it_stands_and_however_it_is_dressed() {
-    let (redactor, secrets, mut random) = corpus(1);
+    let (redactor, secrets, mut random) = begin(1);
     let report = run::sample(&redactor, &secrets, &mut random);
     check_floor("recall, plain", report.plain().value(), PLAIN, &report);
     check_floor("documents left whole", report.whole().value(), WHOLE, &report);
@@ -128,7 +84,7 @@ fn a_secret_is_hidden_wherever_it_stands_and_however_it_is_dressed() {
 
 #[test]
 fn clean_traffic_arrives_byte_for_byte() {
-    let (redactor, secrets, mut random) = corpus(0);
+    let (redactor, secrets, mut random) = begin(0);
     let mut report = run::sample(&redactor, &secrets, &mut random);
     run::clean(&redactor, CLEAN_EACH, CLEAN_LENGTH, &mut random, &mut report);
     let (documents, bytes) = report.clean_size();

@@ -303,7 +303,7 @@ impl Layer {
             Self::Percent { .. } => from_percent(text),
             Self::Form => from_percent(&replaced(text, b'+', " ")),
             Self::Html { .. } | Self::Xml => from_entities(text),
-            Self::Base64 { .. } => from_base64(text),
+            Self::Base64 { after, .. } => from_base64(text).split_off(after.len().min(text.len() / 2)),
             Self::GluedTo(before) => text.get(before.len()..).unwrap_or_default().to_vec(),
             Self::MimeLines => without(text, b"\r\n"),
             Self::Hex { before, between, .. } => {

@@ -319,6 +319,15 @@ pub(crate) const FAMILIES: &[Family] = &[
         ]);
         format!("export {name}={value}\n{name}: \"{value}\"\nconst key = process.env.{name};\nkey = os.environ[\"{name}\"]\nwith: {{token: ${{{{ secrets.{name} }}}}}}\n").into()
     }),
+    alike("variables in URLs", |random| {
+        let host = random.pick(HOSTS);
+        format!(
+            "git clone https://$USER:$PASSWORD@{host}/{}\n{}\n",
+            random.pick(SEED_WORDS),
+            sentence(random)
+        )
+        .into()
+    }),
     alike("16 digits that fail Luhn", |random| {
         let order = failing_luhn(random);
         let spaced = order
@@ -675,7 +684,7 @@ fn urls(random: &mut Seeded) -> Vec<u8> {
         format!("git@{host}:{person}/{word}.git ssh://git@{host}:22/{word}"),
         format!("https://{person}@{host}/{word} mailto:{person}@example.com?subject={word}"),
         format!("http://[2001:db8::{}]:{}/{word}", random.hex(4), random.digits(4)),
-        format!("https://$USER:$PASSWORD@{host}/ https://${{USER}}:${{PASSWORD}}@{host}/"),
+        format!("https://${{USER}}:${{PASSWORD}}@{host}/{word}"),
         format!(
             "https://{host}/{}/{word}.jpg?width={}&v={}&sig=",
             random.hex(32),
