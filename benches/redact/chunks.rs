@@ -8,8 +8,8 @@ use egret::redact::{Redactor, Stream};
 
 use super::CHUNK;
 
-/// How many streams are open at once to see what one takes.
-const STREAMS: usize = 4000;
+/// How much memory is filled with streams to see what one takes.
+const BATCH: usize = 64 << 20;
 
 /// How long chunks took.
 pub(crate) struct Times {
@@ -44,19 +44,25 @@ pub(crate) fn times(redactor: &Redactor, body: &Bytes) -> Times {
 
 /// How many bytes of memory a stream takes that was sent `text`, and how many of `text` it holds back.
 pub(crate) fn state(redactor: &Redactor, text: &Bytes) -> (usize, usize) {
+    let (_, held) = open(redactor, text);
+    let count = BATCH / (held + size_of::<Stream>());
+    let batch = || -> Vec<Stream> { (0..count).map(|_| open(redactor, text).0).collect() };
+    // The first batch takes what the allocator has at hand, so that the second has to be made room for.
+    let first = batch();
     let before = resident();
-    let mut held = 0;
-    let streams: Vec<Stream> = (0..STREAMS)
-        .map(|_| {
-            let mut stream = redactor.stream();
-            let mut out = Vec::new();
-            stream.push(text.clone(), &mut out);
-            held = text.len() - out.iter().map(Bytes::len).sum::<usize>();
-            stream
-        })
-        .collect();
-    let taken = resident().saturating_sub(before) / streams.len();
+    let second = batch();
+    let taken = resident().saturating_sub(before) / count;
+    drop((first, second));
     (taken, held)
+}
+
+/// A stream that was sent `text`, and how many bytes of it it holds back.
+fn open(redactor: &Redactor, text: &Bytes) -> (Stream, usize) {
+    let mut stream = redactor.stream();
+    let mut out = Vec::new();
+    stream.push(text.clone(), &mut out);
+    let held = text.len() - out.iter().map(Bytes::len).sum::<usize>();
+    (stream, held)
 }
 
 /// The process' resident memory in bytes.

@@ -153,8 +153,6 @@ const WORDS: &[&str] = &[
     "on",
     "with",
     "as",
-    "internationalization",
-    "straightforwardly",
     "one",
     "we",
 ];
@@ -215,6 +213,9 @@ fn prose(random: &mut Seeded, text: &mut String) {
     let count = 5 + random.below(15);
     random.words(count, text);
     text.pop();
+    if random.below(200) == 0 {
+        text.push_str(" internationalization");
+    }
     text.push_str(random.pick(&[". ", ", ", ".\n"]));
 }
 

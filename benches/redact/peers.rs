@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use bytes::Bytes;
 use egret::redact::Redactor;
 use regex_automata::meta::Regex;
@@ -112,7 +112,10 @@ fn keywords(expressions: &[Expression]) -> (AhoCorasick, Vec<usize>) {
     let (rule_of, texts): (Vec<usize>, Vec<&String>) = numbered
         .flat_map(|(rule, one)| one.keywords.iter().map(move |keyword| (rule, keyword)))
         .unzip();
-    let search = AhoCorasick::builder().ascii_case_insensitive(true).build(texts);
+    let search = AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(texts);
     (search.expect("keywords are few"), rule_of)
 }
 

@@ -18,10 +18,11 @@ const ROUNDS: usize = 3;
 
 /// Prints all tables.
 pub(crate) fn print() {
+    // Before the others, which leave memory behind.
+    streams();
     speed();
     chunks();
     floods_table();
-    streams();
     start_up();
 }
 
