@@ -13,6 +13,8 @@ pub(crate) struct Medium {
     /// What it puts before and after the value, which is written already, with a filler somewhere before it.
     around: fn(&[u8], &str, &mut Seeded) -> (Vec<u8>, Vec<u8>),
     pub(crate) takes: Takes,
+    /// Whether what stands around the value is no secret.
+    pub(crate) is_clean_around: bool,
     /// Whether the whole is well formed.
     pub(crate) is_valid: fn(&[u8]) -> bool,
 }
@@ -159,6 +161,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[],
         around: |_, filler, _| around(format!("{filler} "), " and so on.\n"),
         takes: Takes::Bytes,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -172,6 +175,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             )
         },
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: is_json,
     },
     Medium {
@@ -182,6 +186,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             around(before, r#"\\\",\\\"ok\\\":true}\"}"}"#)
         },
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: is_nested_json,
     },
     Medium {
@@ -189,6 +194,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[Layer::JsonString],
         around: |_, filler, _| around(format!(r#"{{"note":"{filler}","seen":{{""#), r#"":true}}"#),
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: is_json,
     },
     Medium {
@@ -200,6 +206,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             around(before, "\"}\n{\"level\":\"info\",\"msg\":\"done\"}\n")
         },
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: are_json,
     },
     Medium {
@@ -212,6 +219,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             around(format!(r#"{head}"arguments":{{"title":"{filler}","body":""#), r#""}}}"#)
         },
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: is_json,
     },
     Medium {
@@ -222,6 +230,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             around(before, r#"\"}) { id } }","variables":{}}"#)
         },
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: is_json,
     },
     Medium {
@@ -229,6 +238,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[Layer::Form],
         around: |_, filler, _| around(format!("q={}&value=", filler.replace(' ', "+")), "&submit=Send"),
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -245,6 +255,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             )
         },
         takes: Takes::Bytes,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -260,6 +271,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             )
         },
         takes: Takes::Line,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -274,6 +286,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             )
         },
         takes: Takes::Line,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -287,6 +300,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             )
         },
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -294,6 +308,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[Layer::Xml],
         around: |_, filler, _| around(format!("<c><note>{filler}</note><add key=\"v\" value=\""), "\"/></c>\n"),
         takes: Takes::Line,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -306,6 +321,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             )
         },
         takes: Takes::Line,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -313,6 +329,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[Layer::JsonString],
         around: |_, filler, _| around(format!("note: {filler}\nspec:\n  value: \""), "\"\n  replicas: 2\n"),
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -320,6 +337,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[Layer::CsvQuotes],
         around: |_, filler, _| around(format!("id,note,value,n\n7,{filler},\""), "\",12.50\n8,x,,3\n"),
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -327,6 +345,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[],
         around: |_, filler, _| around(format!("id,note,value,n\n7,{filler},"), ",12.50\n8,x,,3\n"),
         takes: Takes::Line,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -334,6 +353,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[],
         around: |_, filler, _| around(format!("# Set-up\n\n{filler}: set it to `"), "`, then go on.\n"),
         takes: Takes::Line,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -349,6 +369,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             )
         },
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -361,6 +382,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             )
         },
         takes: Takes::Line,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -374,6 +396,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             )
         },
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -381,6 +404,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[],
         around: |_, filler, _| around(format!("# {filler}\nMODE=production\nVALUE="), "\nPORT=8080\n"),
         takes: Takes::Line,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -388,6 +412,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[Layer::JsonString],
         around: |_, filler, _| around(format!("# {filler}\nclient = Client(value=\""), "\", timeout=30)\n"),
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -400,6 +425,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             )
         },
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -412,6 +438,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             )
         },
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -422,6 +449,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         }],
         around: |_, filler, _| around(format!("/v1/{}/", filler.replace(' ', "-")), "/items?limit=10"),
         takes: Takes::Text,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -429,6 +457,39 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[Layer::Form],
         around: |_, filler, _| around(format!("/search?q={}&v=", filler.replace(' ', "+")), "&page=2"),
         takes: Takes::Text,
+        is_clean_around: true,
+        is_valid: any,
+    },
+    Medium {
+        name: "URL user name",
+        layers: &[Layer::Percent {
+            which: super::dress::Which::Reserved,
+            upper: true,
+        }],
+        around: |_, filler, _| {
+            around(
+                format!("{filler}: git clone https://"),
+                ":x-oauth-basic@git.example.com/a/b.git\n",
+            )
+        },
+        takes: Takes::Text,
+        is_clean_around: false,
+        is_valid: any,
+    },
+    Medium {
+        name: "URL password",
+        layers: &[Layer::Percent {
+            which: super::dress::Which::Reserved,
+            upper: true,
+        }],
+        around: |_, filler, _| {
+            around(
+                format!("{filler}: git clone https://git:"),
+                "@git.example.com/a/b.git\n",
+            )
+        },
+        takes: Takes::Text,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -436,6 +497,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[],
         around: |_, filler, _| around(format!("X-Note: {filler}\r\nX-Value: "), "\r\nAccept: */*\r\n"),
         takes: Takes::Line,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -443,6 +505,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[],
         around: protobuf,
         takes: Takes::Bytes,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -450,6 +513,7 @@ pub(crate) const MEDIA: &[Medium] = &[
         layers: &[],
         around: grpc,
         takes: Takes::Bytes,
+        is_clean_around: true,
         is_valid: any,
     },
     Medium {
@@ -461,6 +525,7 @@ pub(crate) const MEDIA: &[Medium] = &[
             (before, [vec![0], random.bytes(40)].concat())
         },
         takes: Takes::Bytes,
+        is_clean_around: true,
         is_valid: any,
     },
 ];
