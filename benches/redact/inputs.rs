@@ -97,15 +97,8 @@ impl Seeded {
     }
 
     fn uuid(&mut self) -> String {
-        let hex = self.hex(32);
-        format!(
-            "{}-{}-4{}-8{}-{}",
-            &hex[..8],
-            &hex[8..12],
-            &hex[13..16],
-            &hex[17..20],
-            &hex[20..]
-        )
+        let [one, two, three, four, five] = [8, 4, 3, 3, 12].map(|length| self.hex(length));
+        format!("{one}-{two}-4{three}-8{four}-{five}")
     }
 
     fn words(&mut self, count: usize, text: &mut String) {

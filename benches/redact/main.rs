@@ -95,7 +95,7 @@ fn throughput(criterion: &mut Criterion) {
             let part = body.slice(..peer.share().min(body.len()));
             group.throughput(Throughput::Bytes(u64::try_from(part.len()).unwrap()));
             group.bench_function(BenchmarkId::new(peer.name(), input.name), |b| {
-                b.iter(|| peer.run(&part))
+                b.iter(|| peer.run(&part));
             });
         }
     }

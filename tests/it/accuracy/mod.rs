@@ -85,7 +85,8 @@ fn a_secret_is_hidden_wherever_it_stands_and_however_it_is_dressed() {
 #[test]
 fn clean_traffic_arrives_byte_for_byte() {
     let (redactor, secrets, mut random) = begin(0);
-    let mut report = run::sample(&redactor, &secrets, &mut random);
+    let few: Vec<Secret> = secrets.into_iter().step_by(4).collect();
+    let mut report = run::sample(&redactor, &few, &mut random);
     run::clean(&redactor, CLEAN_EACH, CLEAN_LENGTH, &mut random, &mut report);
     let (documents, bytes) = report.clean_size();
     assert!(

@@ -246,9 +246,10 @@ impl Layer {
             Self::JsonUnicode { which, upper } => by_characters(text, which, "\\\"\n\r\t", random, |character| {
                 let mut units = [0; 2];
                 let units = character.encode_utf16(&mut units).iter();
-                units
-                    .map(|unit| format!("\\u{}", cased(&format!("{unit:04x}"), upper)))
-                    .collect()
+                let escapes: Vec<String> = units
+                    .map(|unit| ["\\u", &cased(&format!("{unit:04x}"), upper)].concat())
+                    .collect();
+                escapes.concat()
             }),
             Self::JsonString => json_string(text).into_bytes(),
             Self::JsonSlash => replaced(text, b'/', "\\/"),
@@ -425,7 +426,8 @@ fn xml(text: &[u8]) -> Vec<u8> {
 /// A text between the quotes of a JSON string.
 fn json_string(text: &[u8]) -> String {
     let quoted = serde_json::to_string(&String::from_utf8_lossy(text)).unwrap();
-    quoted[1..quoted.len() - 1].to_owned()
+    let inner = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    inner.unwrap().to_owned()
 }
 
 /// What stands around the text in a JSON document.

@@ -4,6 +4,9 @@ use super::dress::Layer;
 use super::random::{BASE64_URL, Seeded};
 use super::vocabulary::words;
 
+/// Makes what stands before and after a value.
+type Around = fn(&[u8], &str, &mut Seeded) -> (Vec<u8>, Vec<u8>);
+
 /// What a text is put into.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Medium {
@@ -11,7 +14,7 @@ pub(crate) struct Medium {
     /// How the medium writes a value.
     pub(crate) layers: &'static [Layer],
     /// What it puts before and after the value, which is written already, with a filler somewhere before it.
-    around: fn(&[u8], &str, &mut Seeded) -> (Vec<u8>, Vec<u8>),
+    around: Around,
     pub(crate) takes: Takes,
     /// Whether what stands around the value is no secret.
     pub(crate) is_clean_around: bool,

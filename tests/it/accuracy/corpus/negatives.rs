@@ -587,10 +587,11 @@ pub(crate) const FAMILIES: &[Family] = &[
     ordinary("hex in code", |random| {
         let bytes = random.bytes(12);
         let literals: Vec<String> = bytes.iter().map(|byte| format!("0x{byte:02x}")).collect();
-        let escapes: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+        let escapes: Vec<String> = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
         format!(
-            "static unsigned char blob[] = {{ {} }};\nMAGIC = b\"{escapes}\"\n",
-            literals.join(", ")
+            "static unsigned char blob[] = {{ {} }};\nMAGIC = b\"{}\"\n",
+            literals.join(", "),
+            escapes.concat()
         )
         .into()
     }),

@@ -41,7 +41,7 @@ pub(crate) struct Clean<'a> {
     pub(crate) findings: &'a [Finding],
 }
 
-/// How many broken documents are named.
+/// How many broken documents and missed secrets are named.
 const SHOWN: usize = 20;
 
 /// So many of so many.
@@ -104,6 +104,8 @@ pub(crate) struct Report {
     whole: Share,
     /// The first that did not.
     broken: Vec<String>,
+    /// The first plain secrets that were missed, each kind and medium once.
+    missed: BTreeSet<String>,
     families: BTreeMap<&'static str, Traffic>,
 }
 
@@ -118,6 +120,9 @@ impl Report {
             self.positions.entry(case.position).or_default().count(hidden);
             self.named.count(case.named);
             self.whole.count(case.outcome != Outcome::Broken);
+            if !hidden && case.depth == 0 && self.missed.len() < SHOWN {
+                self.missed.insert(format!("{} in {}", case.kind, case.medium));
+            }
             if case.outcome == Outcome::Broken && self.broken.len() < SHOWN {
                 self.broken
                     .push(format!("{} in {}, {}", case.kind, case.medium, case.dress));
@@ -127,7 +132,7 @@ impl Report {
     }
 
     /// Counts a document of clean traffic.
-    pub(crate) fn clean(&mut self, clean: Clean<'_>) {
+    pub(crate) fn clean(&mut self, clean: &Clean<'_>) {
         let traffic = self.families.entry(clean.family.name).or_default();
         traffic.is_ordinary = clean.family.is_ordinary;
         traffic.documents += 1;
@@ -260,6 +265,9 @@ impl fmt::Display for Report {
         )?;
         for example in &self.broken {
             writeln!(f, "* not around {example}")?;
+        }
+        for example in &self.missed {
+            writeln!(f, "* missed, plain: {example}")?;
         }
         let Share { part, of } = self.named;
         writeln!(f, "\n{part} of {of} secrets were found under their own kind's name.")
