@@ -52,6 +52,26 @@ pub(super) struct Secret {
     pub(super) open: Option<(StateID, Dress)>,
 }
 
+impl Secret {
+    /// What is left of it behind `done`, if anything is.
+    pub(super) fn behind(mut self, done: usize) -> Option<Self> {
+        if self.text.start < done {
+            self.text.start = done;
+            // It begins within its dress now, so that its bytes are replaced as they stand.
+            self.beneath = None;
+        }
+        (!self.text.is_empty()).then_some(self)
+    }
+
+    /// Counts positions from the byte at `done` on; false when it ends before.
+    pub(super) fn rebase(&mut self, done: usize) -> bool {
+        let there = self.end > done && self.text.end > done;
+        self.text = self.text.start.saturating_sub(done)..self.text.end.saturating_sub(done);
+        self.end = self.end.saturating_sub(done);
+        there
+    }
+}
+
 /// What became of a candidate.
 pub(super) enum Verdict {
     /// It depends on bytes still to come.
@@ -314,8 +334,7 @@ impl Open {
             thread.end = thread.end.map(|(end, read)| (end - done, read));
         }
         if let Some(best) = &mut self.best {
-            best.text = best.text.start - done..best.text.end - done;
-            best.end -= done;
+            best.rebase(done);
         }
     }
 }

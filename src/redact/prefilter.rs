@@ -394,7 +394,7 @@ impl Prefilter {
 }
 
 impl Found {
-    fn position(&self) -> usize {
+    pub(super) fn position(&self) -> usize {
         match self {
             Self::Candidate { at, .. } | Self::NoneBefore(at) => *at,
         }

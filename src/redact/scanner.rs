@@ -16,6 +16,9 @@ use super::prefilter::{Found, Passed, Search};
 use super::replacement::{Filler, Replacement};
 use super::rules::{Rule, RuleIndex};
 
+/// How many secrets behind one another wait for what stands before them.
+const BEHIND: usize = 32;
+
 /// A decided part of the input, in order.
 #[derive(Debug)]
 pub(super) enum Piece {
@@ -42,6 +45,9 @@ pub(super) struct Scanner {
     /// Candidates that have been looked at.
     passed: Passed,
     credit: Credit,
+    /// Secrets that stand behind the beginnings of their matches, the first of them last: what stands there is looked at
+    /// before they are replaced.
+    behind: Vec<Secret>,
     /// Whether packed text within the text is unpacked as well; what was packed twice is not.
     unpacks: bool,
 }
@@ -59,6 +65,7 @@ impl Default for Scanner {
             before: None,
             passed: Passed::default(),
             credit: Credit::default(),
+            behind: Vec::new(),
             unpacks: true,
         }
     }
@@ -116,22 +123,35 @@ impl Scanner {
         let mut done = 0;
         loop {
             done = match &mut self.mode {
-                Mode::Searching => match search.next(&settings.rules.prefilter, text, self.passed, whole) {
-                    Found::Candidate { at, source, numbers } => {
-                        self.credit.pay_to(at);
-                        self.mode = Mode::Deciding(Open::new(at, source, numbers));
-                        continue;
-                    }
-                    Found::NoneBefore(at) => {
-                        if at > self.passed.at {
-                            self.passed = Passed::to(at);
+                Mode::Searching => {
+                    let found = search.next(&settings.rules.prefilter, text, self.passed, whole);
+                    if let Some(secret) = self.behind.pop_if(|secret| found.position() >= secret.text.start) {
+                        match secret.behind(done) {
+                            Some(secret) => {
+                                clean(done..secret.text.start, emit);
+                                self.replace(&pass, &secret, emit, tally)
+                            }
+                            None => continue,
                         }
-                        let decided = at.max(done);
-                        clean(done..decided, emit);
-                        done = decided;
-                        break;
+                    } else {
+                        match found {
+                            Found::Candidate { at, source, numbers } => {
+                                self.credit.pay_to(at);
+                                self.mode = Mode::Deciding(Open::new(at, source, numbers));
+                                continue;
+                            }
+                            Found::NoneBefore(at) => {
+                                if at > self.passed.at {
+                                    self.passed = Passed::to(at);
+                                }
+                                let decided = at.max(done);
+                                clean(done..decided, emit);
+                                done = decided;
+                                break;
+                            }
+                        }
                     }
-                },
+                }
                 Mode::Deciding(open) => {
                     let (start, source) = (open.start, open.source);
                     match open.decide(&pass, self.before, &mut self.credit) {
@@ -140,16 +160,12 @@ impl Scanner {
                             done = start;
                             break;
                         }
-                        Verdict::Secret(secret) if !pass.is_at_home(secret.rule) => {
-                            clean(done..secret.text.start, emit);
-                            self.replace(&pass, &secret, emit, tally)
-                        }
-                        Verdict::Nothing | Verdict::Secret(_) => {
-                            self.passed = Passed::candidate(start, source);
-                            self.mode = Mode::Searching;
-                            continue;
-                        }
+                        Verdict::Secret(secret) if !pass.is_at_home(secret.rule) => self.keep(secret),
+                        Verdict::Nothing | Verdict::Secret(_) => {}
                     }
+                    self.passed = Passed::candidate(start, source);
+                    self.mode = Mode::Searching;
+                    continue;
                 }
                 Mode::Replacing(endless) => match endless.go_on(&pass, done, emit) {
                     (end, true) => {
@@ -166,6 +182,17 @@ impl Scanner {
         }
         self.rebase(done, text);
         done
+    }
+
+    /// Keeps a secret until what stands before it has been looked at. One that doesn't stand before those kept is a part of what
+    /// they hide, or comes up again behind them. When too many are kept, all between two of them is hidden.
+    fn keep(&mut self, secret: Secret) {
+        let full = self.behind.len() == BEHIND;
+        match self.behind.last_mut() {
+            Some(kept) if secret.text.start >= kept.text.start => {}
+            Some(kept) if full => kept.text.start = secret.text.start,
+            _ => self.behind.push(secret),
+        }
     }
 
     /// Writes the replacement of `secret`; gives the position decided to.
@@ -207,6 +234,7 @@ impl Scanner {
         self.before = left_of(text, done, self.before);
         self.passed.rebase(done);
         self.credit.rebase(done);
+        self.behind.retain_mut(|secret| secret.rebase(done));
         match &mut self.mode {
             Mode::Searching => {}
             Mode::Deciding(open) => open.rebase(done),

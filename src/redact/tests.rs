@@ -157,6 +157,19 @@ fn a_url_loses_its_password_only() {
 }
 
 #[test]
+fn a_secret_before_anothers_secret_part_is_found() {
+    let token = example("github-pat");
+    check_redacted(
+        &format!("https://{token}:x-oauth-basic@github.com/"),
+        "https://ghp_REDACTED??????REDACTEDREDACTEDREDACT:redacted-oau@github.com/".replace("redacted-oau", "redactedredac").as_str(),
+    );
+    let text = format!("postgres://{token}:hunter2hunter2@db/ https://{token}:swordfish@{token}/");
+    check_all_cuts(text.as_bytes());
+    let (redacted, _) = whole(&REDACTOR, text.as_bytes());
+    assert!(!String::from_utf8_lossy(&redacted).contains(&token[8..16]));
+}
+
+#[test]
 fn a_private_key_keeps_its_lines() {
     let key = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC";
     check_redacted(
