@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 pub use weak::Weakness;
 
 /// By so many bytes the beginning of an entry is told.
-pub const SEED: usize = 8;
+pub(super) const SEED: usize = 8;
 /// How many values there may be.
 pub const VALUES_MAX: usize = 1024;
 /// How long a value may be, in bytes.
