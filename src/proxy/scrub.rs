@@ -340,6 +340,8 @@ pub(super) fn refusal(reason: DenyReason, found: &[Found]) -> Refusal {
     if places.is_empty() || !is_about_secrets {
         return reason.into();
     }
+    // Fields come in no order of their own.
+    places.sort_unstable();
     let more = if places.len() > NAMED { ", and more" } else { "" };
     places.truncate(NAMED);
     Refusal::new(reason).detail(format!("Found {}{more}. {}", places.join(", "), reason.explanation()))

@@ -249,8 +249,6 @@ async fn each_piece_of_a_coded_stream_leaves_at_once() {
     ))
     .await;
     let mut client = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    let before = play.origin.await_requests(1).await;
-    assert_eq!(before.len(), 1);
     for number in 0..3 {
         client.write_all(format!("data: {number}\n\n").as_bytes()).unwrap();
         client.flush().unwrap();
@@ -258,7 +256,8 @@ async fn each_piece_of_a_coded_stream_leaves_at_once() {
         let said = format!("data: {number}\n\n");
         crate::support::eventually("the event at the origin", || async {
             let seen = play.origin.requests();
-            readable("gzip", &seen[0].body).ends_with(&said).then_some(())
+            let arrived = readable("gzip", &seen.first()?.body);
+            arrived.ends_with(&said).then_some(())
         })
         .await;
     }
@@ -278,11 +277,14 @@ async fn chunk<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(wire: &m
 async fn what_is_not_in_its_coding_is_refused() {
     let play = open().await;
     let plain = format!("{{\"key\": \"{}\"}}", token());
-    for coding in ["gzip", "deflate", "br", "zstd", "aws-chunked", "gzip, br"] {
+    for coding in ["gzip", "deflate", "br", "zstd", "gzip, br"] {
         post(&play, "/false", coding, "", plain.as_bytes())
             .await
             .assert_refused(415, "request.encoding");
     }
+    post(&play, "/false", "aws-chunked", "", b"no frames\r\n")
+        .await
+        .assert_refused(415, "request.encoding");
     for coding in CODINGS {
         let garbage = [&code(coding, b"harmless")[..], token().as_bytes()].concat();
         post(&play, "/garbage", coding, "", &garbage)
