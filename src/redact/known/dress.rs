@@ -1,7 +1,7 @@
 //! The dresses in which a value may stand: encodings, alone and two deep, reversed and rotated.
 //!
 //! base64 and base32 code several bytes together, so that a value inside a longer text has one form for each place where it may begin. The characters
-//! at its edges that hold bits of its neighbours are left out.
+//! at its edges that hold bits of its neighbours are left out. Buffers have room for all that is written to them, so that they are wiped whole.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -11,6 +11,7 @@ type Text = Zeroizing<Vec<u8>>;
 
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 const LOWER: &[u8; 16] = b"0123456789abcdef";
+const DECIMAL: &[u8; 10] = b"0123456789";
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// A value in every dress, each once.
@@ -61,9 +62,7 @@ fn one_layer(value: &[u8], all: &mut Set) {
         all.add(percent(value, digits, |byte| !is_unreserved(byte)));
         all.add(form(value, digits));
         all.add(json_units(value, digits));
-        all.add(entities(value, |unit| {
-            format!("&#x{};", number(unit, digits)).into_bytes()
-        }));
+        all.add(entities(value, b"&#x", digits));
     }
     for text in base32s(value) {
         all.add(text.to_ascii_lowercase());
@@ -71,7 +70,7 @@ fn one_layer(value: &[u8], all: &mut Set) {
     }
     all.add(json(value, b"/"));
     all.add(json(value, b"\\/"));
-    all.add(entities(value, |unit| format!("&#{unit};").into_bytes()));
+    all.add(entities(value, b"&#", DECIMAL));
     for apostrophe in ["&#39;", "&#x27;", "&apos;", "'"] {
         all.add(named_entities(value, apostrophe.as_bytes()));
     }
@@ -125,15 +124,24 @@ fn rot13(byte: u8) -> u8 {
 }
 
 /// The code units of a text, or of bytes that are none.
-fn units(value: &[u8]) -> Vec<u16> {
+fn units(value: &[u8]) -> Zeroizing<Vec<u16>> {
+    let mut units = Zeroizing::new(Vec::with_capacity(value.len()));
     match std::str::from_utf8(value) {
-        Ok(text) => text.encode_utf16().collect(),
-        Err(_) => value.iter().map(|byte| u16::from(*byte)).collect(),
+        Ok(text) => units.extend(text.encode_utf16()),
+        Err(_) => units.extend(value.iter().map(|byte| u16::from(*byte))),
     }
+    units
+}
+
+/// An empty buffer with room for so many bytes for each of `value`.
+fn room(value: &[u8], each: usize) -> Vec<u8> {
+    Vec::with_capacity(value.len() * each)
 }
 
 fn utf16(value: &[u8], bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
-    units(value).into_iter().flat_map(bytes).collect()
+    let mut text = room(value, 2);
+    text.extend(units(value).iter().copied().flat_map(bytes));
+    text
 }
 
 fn digit(digits: &[u8], value: u8) -> u8 {
@@ -145,8 +153,14 @@ fn two_digits(byte: u8, digits: &[u8]) -> [u8; 2] {
 }
 
 fn hex(value: &[u8], digits: &[u8], separator: &[u8]) -> Vec<u8> {
-    let pairs: Vec<[u8; 2]> = value.iter().map(|byte| two_digits(*byte, digits)).collect();
-    pairs.join(separator)
+    let mut text = room(value, 2 + separator.len());
+    for (number, byte) in value.iter().enumerate() {
+        if number > 0 {
+            text.extend_from_slice(separator);
+        }
+        text.extend(two_digits(*byte, digits));
+    }
+    text
 }
 
 fn is_unreserved(byte: u8) -> bool {
@@ -154,7 +168,7 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 fn percent(value: &[u8], digits: &[u8], encodes: impl Fn(u8) -> bool) -> Vec<u8> {
-    let mut text = Vec::with_capacity(value.len() * 3);
+    let mut text = room(value, 3);
     for byte in value {
         if encodes(*byte) {
             text.push(b'%');
@@ -178,7 +192,7 @@ fn form(value: &[u8], digits: &[u8]) -> Vec<u8> {
 
 /// What JSON must escape, with a slash as it is or escaped.
 fn json(value: &[u8], slash: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(value.len());
+    let mut text = room(value, 6);
     for byte in value {
         match byte {
             b'/' => text.extend_from_slice(slash),
@@ -200,32 +214,42 @@ fn json(value: &[u8], slash: &[u8]) -> Vec<u8> {
 
 /// Every code unit as `\uXXXX`.
 fn json_units(value: &[u8], digits: &[u8]) -> Vec<u8> {
-    let mut text = Vec::new();
-    for unit in units(value) {
+    let mut text = room(value, 6);
+    for unit in units(value).iter() {
         text.extend_from_slice(b"\\u");
         text.extend(unit.to_be_bytes().into_iter().flat_map(|byte| two_digits(byte, digits)));
     }
     text
 }
 
-/// A number in hexadecimal digits, without zeros in front.
-fn number(unit: u32, digits: &[u8]) -> String {
-    let bytes = unit.to_be_bytes().into_iter().flat_map(|byte| two_digits(byte, digits));
-    let text: String = bytes.map(char::from).collect();
-    text.trim_start_matches('0').to_owned()
+/// Every character as a numeric entity: `&#`, perhaps `x`, its number in a base's digits, `;`.
+fn entities(value: &[u8], begin: &[u8], digits: &[u8]) -> Vec<u8> {
+    // `&#x10FFFF;` is the longest.
+    let mut text = room(value, 10);
+    let mut entity = |character: u32| {
+        text.extend_from_slice(begin);
+        number(character, digits, &mut text);
+        text.push(b';');
+    };
+    match std::str::from_utf8(value) {
+        Ok(characters) => characters.chars().for_each(|one| entity(u32::from(one))),
+        Err(_) => value.iter().for_each(|byte| entity(u32::from(*byte))),
+    }
+    text
 }
 
-/// Every character as a numeric entity.
-fn entities(value: &[u8], entity: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
-    match std::str::from_utf8(value) {
-        Ok(text) => text.chars().flat_map(|one| entity(u32::from(one))).collect(),
-        Err(_) => value.iter().flat_map(|byte| entity(u32::from(*byte))).collect(),
+/// Writes a number, without zeros in front.
+fn number(value: u32, digits: &[u8], text: &mut Vec<u8>) {
+    let base = u32::try_from(digits.len()).unwrap_or(10);
+    if value >= base {
+        number(value / base, digits, text);
     }
+    text.push(digit(digits, u8::try_from(value % base).unwrap_or_default()));
 }
 
 /// What HTML must escape.
 fn named_entities(value: &[u8], apostrophe: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(value.len());
+    let mut text = room(value, 6);
     for byte in value {
         match byte {
             b'&' => text.extend_from_slice(b"&amp;"),
@@ -243,10 +267,10 @@ fn named_entities(value: &[u8], apostrophe: &[u8]) -> Vec<u8> {
 fn base64s(value: &[u8]) -> Vec<Vec<u8>> {
     let mut texts = Vec::new();
     for engine in [&STANDARD, &URL_SAFE] {
-        let alone = engine.encode(value).into_bytes();
+        let mut alone = engine.encode(value).into_bytes();
         let padding = alone.iter().rev().take_while(|byte| **byte == b'=').count();
-        let unpadded = alone.len() - padding;
-        texts.push(alone.into_iter().take(unpadded).collect());
+        alone.truncate(alone.len() - padding);
+        texts.push(alone);
         texts.extend(alignments(value, engine));
     }
     texts
@@ -254,18 +278,19 @@ fn base64s(value: &[u8]) -> Vec<Vec<u8>> {
 
 fn alignments(value: &[u8], engine: &base64::engine::GeneralPurpose) -> impl Iterator<Item = Vec<u8>> {
     (0..3).map(move |ahead| {
-        let text = engine.encode(behind(value, ahead)).into_bytes();
+        let text = Zeroizing::new(engine.encode(behind(value, ahead)).into_bytes());
         inner(&text, ahead, value.len(), 6)
     })
 }
 
 /// In the five places where it may begin.
 fn base32s(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    (0..5).map(move |ahead| inner(&base32(&behind(value, ahead)), ahead, value.len(), 5))
+    (0..5).map(move |ahead| inner(&Zeroizing::new(base32(&behind(value, ahead))), ahead, value.len(), 5))
 }
 
 fn behind(value: &[u8], ahead: usize) -> Text {
-    let mut text = vec![0; ahead];
+    let mut text = Vec::with_capacity(ahead + value.len());
+    text.resize(ahead, 0);
     text.extend_from_slice(value);
     Zeroizing::new(text)
 }
@@ -279,7 +304,7 @@ fn inner(text: &[u8], ahead: usize, length: usize, bits: usize) -> Vec<u8> {
 
 /// RFC 4648 §6, without padding.
 fn base32(value: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(value.len() * 8 / 5 + 1);
+    let mut text = room(value, 2);
     let (mut kept, mut count) = (0_u16, 0_u32);
     for byte in value {
         kept = kept << 8 | u16::from(*byte);

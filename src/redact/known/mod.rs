@@ -291,8 +291,7 @@ impl Filter {
 
     #[inline]
     fn place(&self, seed: [u8; SEED]) -> (usize, u64) {
-        let mixed = (u64::from_le_bytes(seed) ^ self.mask).wrapping_mul(self.factor);
-        let at = (mixed ^ mixed.rotate_left(29)).wrapping_mul(self.factor) >> self.shift;
+        let at = (u64::from_le_bytes(seed) ^ self.mask).wrapping_mul(self.factor) >> self.shift;
         (usize::try_from(at / 64).unwrap_or(usize::MAX), 1 << (at % 64))
     }
 
