@@ -306,10 +306,10 @@ async fn a_bomb_in_any_coding_is_refused_in_bounded_memory() {
     let play = open().await;
     play.secure_get("origin.test", "/warm").await.assert_passed(200);
     let before = play.egret.memory_kib("VmHWM");
-    let zeros = vec![0; 128 << 20];
+    let zeros = vec![0; 24 << 20];
     for coding in CODINGS {
         let bomb = code(coding, &zeros);
-        assert!(bomb.len() < 200 << 10, "{coding}: {}", bomb.len());
+        assert!(bomb.len() < 40 << 10, "{coding}: {}", bomb.len());
         for more in ["", "Content-MD5: AAAA\r\n"] {
             post(&play, "/bomb", coding, more, &bomb)
                 .await
