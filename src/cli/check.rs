@@ -99,9 +99,12 @@ impl Tally<'_> {
         Ok(writeln!(self.out, "{}: {rules}, {denies}, {examples}", list.name())?)
     }
 
-    /// The examples of the redaction rules, which a file of one's own may have as well.
+    /// The redaction rules: what of them means nothing in traffic, and their examples, which a file of one's own may have as well.
     fn rules(&mut self, config: &Config) -> anyhow::Result<()> {
         let redactor = &config.redaction.redactor;
+        for note in redactor.rules().notes() {
+            self.warning(&note.to_string())?;
+        }
         for failure in redactor.check_examples() {
             let (kind, verdict) = if failure.expected {
                 ("example", "not found")

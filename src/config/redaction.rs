@@ -1,7 +1,7 @@
 //! The `redaction` key: rules, replacement and surfaces; and where each kind of secret is at home.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::closest::closest;
@@ -10,7 +10,7 @@ use super::field::{Field, Table};
 use super::load::Reading;
 use super::{ExampleKeys, SurfaceMode, Surfaces, known_secrets};
 use crate::policy::{self, Host, HostPattern};
-use crate::redact::{self, KnownSecrets, Replacement, ReplacementError, RuleError, Rules};
+use crate::redact::{self, KnownSecrets, Replacement, ReplacementError, RuleError, Rules, Source};
 
 const KEYS: &[&str] = &["rules", "replacement", "surfaces", "known_secrets", "examples"];
 const SURFACES: &[&str] = &["body", "header", "url", "websocket"];
@@ -100,15 +100,9 @@ pub(super) struct Parts {
     pub(super) examples: ExampleKeys,
 }
 
-/// A rule pack: the name that its errors carry, and its text.
-struct Pack {
-    origin: String,
-    text: String,
-}
-
 pub(super) fn read(root: &Table<'_>, reading: &mut Reading) -> Parts {
     let Some(field) = root.get("redaction") else {
-        let rules = compile(&[builtin()], root.field(), &mut reading.errors);
+        let rules = compile(&[builtin()], root.field(), reading);
         return Parts::new(
             rules,
             Replacement::SameLength,
@@ -160,25 +154,25 @@ impl Parts {
 
 fn rules(table: &Table<'_>, reading: &mut Reading) -> Option<Arc<Rules>> {
     let Some(field) = table.get("rules") else {
-        return compile(&[builtin()], table.field(), &mut reading.errors);
+        return compile(&[builtin()], table.field(), reading);
     };
     let items = reading.errors.keep(field.list("a list such as [builtin]"))?;
     if items.is_empty() {
         let remedy = "write [builtin]; to switch redaction off, say so under surfaces";
         reading.errors.add(field.error(Problem::EmptyList { remedy }));
     }
-    let packs: Option<Vec<Pack>> = items.iter().map(|item| pack(item, reading)).collect();
-    compile(&packs?, &field, &mut reading.errors)
+    let packs: Option<Vec<Source>> = items.iter().map(|item| pack(item, reading)).collect();
+    compile(&packs?, &field, reading)
 }
 
-fn builtin() -> Pack {
-    Pack {
+fn builtin() -> Source {
+    Source {
         origin: BUILTIN.to_owned(),
         text: Rules::BUILTIN_TOML.to_owned(),
     }
 }
 
-fn pack(field: &Field<'_>, reading: &mut Reading) -> Option<Pack> {
+fn pack(field: &Field<'_>, reading: &mut Reading) -> Option<Source> {
     let name = reading
         .errors
         .keep(field.text("builtin, or a file in the gitleaks rule format"))?;
@@ -186,39 +180,52 @@ fn pack(field: &Field<'_>, reading: &mut Reading) -> Option<Pack> {
         return Some(builtin());
     }
     let path: PathBuf = reading.beside_configuration(name);
-    let text = reading.text(&path, field)?;
-    Some(Pack {
+    file(&path, field, reading)
+}
+
+fn file(path: &Path, field: &Field<'_>, reading: &mut Reading) -> Option<Source> {
+    let text = reading.text(path, field)?;
+    Some(Source {
         origin: path.display().to_string(),
         text,
     })
 }
 
-fn compile(packs: &[Pack], field: &Field<'_>, errors: &mut Errors) -> Option<Arc<Rules>> {
+/// Compiles packs and what they extend; a path that a pack extends is beside the pack.
+fn compile(packs: &[Source], field: &Field<'_>, reading: &mut Reading) -> Option<Arc<Rules>> {
     if packs.is_empty() {
         return None;
     }
-    let texts: Vec<(&str, &str)> = packs
-        .iter()
-        .map(|pack| (pack.origin.as_str(), pack.text.as_str()))
-        .collect();
-    match Rules::compile(&texts) {
+    let mut sources = packs.to_vec();
+    let mut unread = false;
+    let compiled = Rules::compile_with(packs, &mut |origin, path| {
+        let folder = Path::new(origin).parent().unwrap_or(Path::new(""));
+        let source = file(&folder.join(path), field, reading);
+        unread |= source.is_none();
+        sources.extend(source.clone());
+        source
+    });
+    match compiled {
         Ok(rules) => Some(Arc::new(rules)),
         Err(error) => {
-            errors.add(rules_error(&error, packs, field));
+            // Why a file can't be read was noted with the reading.
+            if !unread {
+                reading.errors.add(rules_error(&error, &sources, field));
+            }
             None
         }
     }
 }
 
 /// Not TOML: at its place in the rules file. Anything else: at the key that lists the files.
-fn rules_error(error: &RuleError, packs: &[Pack], field: &Field<'_>) -> ConfigError {
+fn rules_error(error: &RuleError, sources: &[Source], field: &Field<'_>) -> ConfigError {
     let RuleError::Parse { origin, source } = error else {
         return field.error(Problem::Rules(error.to_string()));
     };
-    let pack = packs.iter().find(|pack| pack.origin == *origin);
-    let before = pack
+    let read = sources.iter().find(|read| read.origin == *origin);
+    let before = read
         .zip(source.span())
-        .and_then(|(pack, span)| pack.text.get(..span.start));
+        .and_then(|(read, span)| read.text.get(..span.start));
     ConfigError {
         file: Arc::from(origin.as_str()),
         position: before.map(end_of),

@@ -347,7 +347,7 @@ fn redaction() {
     );
     let look = errors_of("redaction: {rules: [look.toml]}\n");
     assert!(
-        look.starts_with("egret.yaml:1:20: redaction.rules: look.toml: rule \"x\": key `regex`: "),
+        look.starts_with("egret.yaml:1:20: redaction.rules: look.toml:2: rule \"x\": key `regex`: "),
         "{look}"
     );
     check(
@@ -628,6 +628,44 @@ fn without_workloads_this_machine_may_and_with_an_empty_list_nobody() {
     assert_eq!(who(&default, "::1"), "default");
     assert_eq!(who(&default, "10.0.0.1"), "Unknown");
     assert_eq!(who(&load_text("workloads: []\n").unwrap(), "127.0.0.1"), "Unknown");
+}
+
+#[test]
+fn rules_that_extend_others() {
+    let folder = folder("redaction: {rules: [rules/own.toml]}\n");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let load = || inspect(Some(&folder.path().join("egret.yaml")));
+    fs::create_dir(folder.path().join("rules")).unwrap();
+    write(
+        "rules/own.toml",
+        "[extend]\npath = '../team.toml'\n[[rules]]\nid = 'own'\nregex = 'own_[a-z]{20}'\n",
+    );
+    write(
+        "team.toml",
+        "[extend]\nuseDefault = true\n[[rules]]\nid = 'team'\nregex = 'team_[a-z]{20}'\n",
+    );
+    let config = load().unwrap();
+    let rules = config.redaction.redactor.rules();
+    for id in ["own", "team", "github-pat"] {
+        assert!(rules.named(id).is_some(), "{id}");
+    }
+    let team = folder.path().join("rules/../team.toml");
+    assert!(config.sources.contains(&team), "{:?}", config.sources);
+
+    let errors = || {
+        let errors = load().expect_err("an error").to_string();
+        errors.replace(&format!("{}/", folder.path().display()), "")
+    };
+    write("team.toml", "[[rules]]\nid = \n");
+    assert_eq!(
+        errors(),
+        "rules/../team.toml:2:6: string values must be quoted, expected literal string"
+    );
+    fs::remove_file(team).unwrap();
+    assert_eq!(
+        errors(),
+        "egret.yaml:1:20: redaction.rules: rules/../team.toml: can't be read: entity not found; check its path and permissions"
+    );
 }
 
 #[test]

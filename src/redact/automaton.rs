@@ -9,14 +9,19 @@ use regex_automata::nfa::thompson;
 use regex_automata::util::{primitives::StateID, start, syntax};
 use regex_automata::{Anchored, Input, MatchKind, meta};
 
+use super::byte_set::ByteSet;
 use super::runs::{RUN, is_token_byte};
 
 /// How large the automaton of one expression may become; user packs with counted repetitions of large classes meet it.
 const AUTOMATON_BYTES: usize = 8 << 20;
-/// Beginnings longer than this say nothing more that would make a search faster.
-const BEGINNING_BYTES: usize = 8;
-/// A beginning ends where more bytes than this could follow.
-const CHOICES: usize = 4;
+/// Fixed beginnings longer than this say nothing more that would make a search faster.
+const FIXED: usize = 8;
+/// A fixed beginning ends where there are more choices than this.
+const CHOICES: usize = 12;
+/// It ends as well when there are more beginnings than this.
+const BEGINNINGS: usize = 256;
+/// How many bytes of a beginning are known, fixed or as sets.
+const KNOWN: usize = 12;
 
 /// Where the automaton stands after a byte.
 pub(super) enum Step {
@@ -32,6 +37,14 @@ pub(super) enum Step {
 pub(super) struct Automaton {
     dfa: dense::DFA<Vec<u32>>,
     groups: Option<meta::Regex>,
+}
+
+/// How a match begins.
+pub(super) struct Beginning {
+    /// How many bytes are fixed, save for their case.
+    pub(super) fixed: usize,
+    /// What can stand first, second and so on.
+    pub(super) sets: Vec<ByteSet>,
 }
 
 /// Why an expression is no automaton; the text names the position in the expression.
@@ -151,54 +164,100 @@ impl Automaton {
         self.states_after(RUN, is_token_byte).is_some()
     }
 
-    /// The bytes that can stand first to fifth in a match.
-    pub(super) fn first_bytes(&self) -> [Vec<u8>; 5] {
-        let mut level = self.starts();
-        std::array::from_fn(|_| {
-            let mut bytes = BTreeSet::new();
-            let mut next = BTreeSet::new();
-            for state in &level {
-                for byte in 0..=u8::MAX {
-                    if let Step::On(to) | Step::Matched(to) = self.step(*state, byte) {
-                        bytes.insert(byte);
-                        next.insert(to);
-                    }
+    /// How every match begins: one of these.
+    pub(super) fn beginnings(&self) -> Vec<Beginning> {
+        let starts = self.starts().into_iter().collect();
+        let mut level: Vec<(Vec<ByteSet>, Vec<StateID>)> = vec![(Vec::new(), starts)];
+        let mut ended = Vec::new();
+        for _ in 0..FIXED {
+            let mut longer = Vec::new();
+            let mut ending = Vec::new();
+            for (nth, (sets, states)) in level.iter().enumerate() {
+                let choices = self.choices(states);
+                if choices.is_empty() || choices.len() > CHOICES {
+                    ending.push(nth);
+                    continue;
                 }
+                longer.extend(choices.into_iter().map(|(set, next)| {
+                    let mut sets = sets.clone();
+                    sets.push(set);
+                    (sets, next)
+                }));
             }
-            level = next;
-            bytes.into_iter().collect()
-        })
+            if longer.len() + ended.len() > BEGINNINGS {
+                break;
+            }
+            ended.extend(ending.into_iter().filter_map(|nth| level.get(nth).cloned()));
+            level = longer;
+        }
+        ended.append(&mut level);
+        ended.into_iter().map(|(sets, states)| self.beginning(sets, states)).collect()
     }
 
-    /// Texts of which one stands at the beginning of every match, each as long as the expression fixes it.
-    pub(super) fn beginnings(&self) -> Vec<Vec<u8>> {
-        let mut open = vec![(Vec::new(), self.starts())];
-        let mut beginnings = Vec::new();
-        while let Some((text, states)) = open.pop() {
-            let longer = self.lengthened(&text, &states);
-            if longer.is_empty() || longer.len() > CHOICES || text.len() == BEGINNING_BYTES {
-                beginnings.push(text);
-            } else {
-                open.extend(longer);
+    fn beginning(&self, sets: Vec<ByteSet>, states: Vec<StateID>) -> Beginning {
+        let fixed = sets.len();
+        let mut sets = sets;
+        let mut states = states;
+        while sets.len() < KNOWN && !states.is_empty() {
+            let mut set = ByteSet::default();
+            let mut after = Vec::new();
+            for (bytes, next) in self.followers(&states) {
+                set = set | bytes;
+                after.extend(next);
+            }
+            after.sort_unstable();
+            after.dedup();
+            sets.push(set);
+            states = after;
+        }
+        Beginning { fixed, sets }
+    }
+
+    /// What can come next, and the states after it: a byte, or both cases of a letter where they lead to the same.
+    fn choices(&self, states: &[StateID]) -> Vec<(ByteSet, Vec<StateID>)> {
+        let mut choices = Vec::new();
+        for (bytes, next) in self.followers(states) {
+            if bytes.len() > 2 * CHOICES {
+                return vec![(bytes, next); CHOICES + 1];
+            }
+            for byte in bytes.iter() {
+                let other = byte ^ 0x20;
+                let pair = byte.is_ascii_alphabetic() && bytes.contains(other);
+                if pair && byte.is_ascii_lowercase() {
+                    continue;
+                }
+                let set = if pair { ByteSet::from_iter([byte, other]) } else { ByteSet::from_iter([byte]) };
+                choices.push((set, next.clone()));
             }
         }
-        beginnings
+        choices
     }
 
-    fn lengthened(&self, text: &[u8], states: &BTreeSet<StateID>) -> Vec<(Vec<u8>, BTreeSet<StateID>)> {
-        (0..=u8::MAX)
-            .filter_map(|byte| {
-                let next: BTreeSet<_> = states
-                    .iter()
-                    .filter_map(|state| match self.step(*state, byte) {
-                        Step::On(to) | Step::Matched(to) => Some(to),
-                        Step::Dead => None,
-                    })
-                    .collect();
-                let mut longer = text.to_vec();
-                longer.push(byte);
-                (!next.is_empty()).then_some((longer, next))
-            })
-            .collect()
+    /// What can come next, as sets of bytes that lead to the same states.
+    fn followers(&self, states: &[StateID]) -> Vec<(ByteSet, Vec<StateID>)> {
+        let classes = self.dfa.byte_classes();
+        let representatives = classes.representatives(..).filter_map(regex_automata::util::alphabet::Unit::as_u8);
+        let mut followers: Vec<(ByteSet, Vec<StateID>)> = Vec::new();
+        for byte in representatives {
+            let mut next: Vec<_> = states
+                .iter()
+                .filter_map(|state| match self.step(*state, byte) {
+                    Step::On(to) | Step::Matched(to) => Some(to),
+                    Step::Dead => None,
+                })
+                .collect();
+            next.sort_unstable();
+            next.dedup();
+            if next.is_empty() {
+                continue;
+            }
+            let class = classes.get(byte);
+            let bytes = (0..=u8::MAX).filter(|byte| classes.get(*byte) == class).collect();
+            match followers.iter_mut().find(|(_, after)| *after == next) {
+                Some((set, _)) => *set = *set | bytes,
+                None => followers.push((bytes, next)),
+            }
+        }
+        followers
     }
 }

@@ -1,4 +1,6 @@
-//! Decides one candidate: a position at which some rules' secrets could begin.
+//! Decides one candidate: a position at which some rules' secrets could begin, each in the dress in which it was found.
+//!
+//! Where the bytes looked at hold what could be an escape, the rule is tried once more on the text that the escapes stand for.
 
 use std::ops::Range;
 
@@ -6,37 +8,48 @@ use regex_automata::util::primitives::StateID;
 
 use super::automaton::Step;
 use super::credit::Credit;
+use super::dress::{Dress, Read, is_lead};
+use super::numbers::continues_number;
+use super::prefilter::{Entry, Source};
 use super::rules::{Rule, RuleIndex};
 use super::scanner::{Pass, left_of};
 
-/// A candidate that is being decided, one rule after the other.
+/// A candidate that is being decided, one way to begin after the other.
 pub(super) struct Open {
     pub(super) start: usize,
-    buckets: u64,
-    nth: usize,
+    pub(super) source: Source,
+    numbers: Range<u32>,
+    /// To be tried again with its escapes read.
+    again: Option<Entry>,
     thread: Option<Thread>,
     best: Option<Secret>,
 }
 
 /// One rule's automaton under way.
 struct Thread {
-    rule: RuleIndex,
+    entry: Entry,
     state: StateID,
+    dress: Dress,
     at: usize,
+    /// How many bytes it has read beneath its dress.
+    read: usize,
     /// Steps it may still take.
     allowance: u32,
-    /// Where the best match so far ends.
-    end: Option<usize>,
+    /// Where the best match so far ends: in the text, and beneath the dress.
+    end: Option<(usize, usize)>,
 }
 
 /// A match that passed its checks.
 pub(super) struct Secret {
     pub(super) rule: RuleIndex,
+    /// What is rewritten of the text.
     pub(super) text: Range<usize>,
     /// Where the whole match ends; the text may end before.
     pub(super) end: usize,
-    /// The automaton's state at `end` when the match outgrew its window.
-    pub(super) open: Option<StateID>,
+    /// The dress at the text's beginning, and where beneath it the secret stands.
+    pub(super) beneath: Option<(Dress, Range<usize>)>,
+    /// The automaton's state and dress at `end` when the match outgrew its window.
+    pub(super) open: Option<(StateID, Dress)>,
 }
 
 /// What became of a candidate.
@@ -61,16 +74,24 @@ enum Ran {
 impl Thread {
     fn run(&mut self, rule: &Rule, pass: &Pass<'_>, start: usize, credit: &mut Credit) -> Ran {
         let from = self.at;
-        let ran = self.step_to_the_end(rule, pass, start);
+        let ran = if self.entry.dress.is_plain() {
+            self.step_to_the_end(rule, pass, start)
+        } else {
+            self.step_beneath(rule, pass, start)
+        };
         let steps = u32::try_from(self.at - from).unwrap_or(u32::MAX);
         self.allowance = self.allowance.saturating_sub(steps);
         credit.spend(steps);
         ran
     }
 
-    fn step_to_the_end(&mut self, rule: &Rule, pass: &Pass<'_>, start: usize) -> Ran {
+    fn limit(&self, rule: &Rule, start: usize) -> usize {
         let allowance = usize::try_from(self.allowance).unwrap_or(usize::MAX);
-        let limit = (start + rule.window()).min(self.at.saturating_add(allowance));
+        (start + rule.window()).min(self.at.saturating_add(allowance))
+    }
+
+    fn step_to_the_end(&mut self, rule: &Rule, pass: &Pass<'_>, start: usize) -> Ran {
+        let limit = self.limit(rule, start);
         let part = pass.text.get(self.at..limit.min(pass.text.len())).unwrap_or_default();
         for byte in part {
             match rule.automaton().step(self.state, *byte) {
@@ -78,7 +99,7 @@ impl Thread {
                 Step::On(state) => self.state = state,
                 Step::Matched(state) => {
                     self.state = state;
-                    self.end = Some(self.at);
+                    self.end = Some((self.at, self.at - start));
                 }
             }
             self.at += 1;
@@ -90,19 +111,47 @@ impl Thread {
             return Ran::Paused;
         }
         if rule.automaton().ends(self.state) {
-            self.end = Some(self.at);
+            self.end = Some((self.at, self.at - start));
         }
         Ran::Ended
+    }
+
+    fn step_beneath(&mut self, rule: &Rule, pass: &Pass<'_>, start: usize) -> Ran {
+        let limit = self.limit(rule, start);
+        while self.at < limit {
+            let (byte, next) = match self.dress.read(pass.text, self.at, pass.whole) {
+                Read::Byte { byte, next } => (byte, next),
+                Read::Pause => return Ran::Paused,
+                Read::End => {
+                    if rule.automaton().ends(self.state) {
+                        self.end = Some((self.at, self.read));
+                    }
+                    return Ran::Ended;
+                }
+            };
+            match rule.automaton().step(self.state, byte) {
+                Step::Dead => return Ran::Ended,
+                Step::On(state) => self.state = state,
+                Step::Matched(state) => {
+                    self.state = state;
+                    self.end = Some((self.at, self.read));
+                }
+            }
+            self.at = next;
+            self.read += 1;
+        }
+        Ran::Outgrown
     }
 }
 
 impl Open {
-    /// A candidate at `start` for the rules in `buckets`.
-    pub(super) fn new(start: usize, buckets: u64) -> Self {
+    /// A candidate at `start` that `source` found, to be tried in the ways of these numbers.
+    pub(super) fn new(start: usize, source: Source, numbers: Range<u32>) -> Self {
         Self {
             start,
-            buckets,
-            nth: 0,
+            source,
+            numbers,
+            again: None,
             thread: None,
             best: None,
         }
@@ -111,13 +160,13 @@ impl Open {
     /// Goes on deciding; `before` is the byte before the first undecided one.
     pub(super) fn decide(&mut self, pass: &Pass<'_>, before: Option<u8>, credit: &mut Credit) -> Verdict {
         loop {
-            if self.thread.is_none() && !self.next_rule(pass, before, credit) {
+            if self.thread.is_none() && !self.next_entry(pass, before, credit) {
                 return self.best.take().map_or(Verdict::Nothing, Verdict::Secret);
             }
             let Some(thread) = &mut self.thread else {
                 continue;
             };
-            let Some(rule) = pass.settings.rules.rule(thread.rule) else {
+            let Some(rule) = pass.settings.rules.rule(thread.entry.rule) else {
                 return Verdict::Nothing;
             };
             match thread.run(rule, pass, self.start, credit) {
@@ -126,6 +175,7 @@ impl Open {
                     if let Some(secret) = self.secret(pass, rule, before) {
                         self.take(secret);
                     }
+                    self.again = self.escaped(pass);
                 }
                 Ran::Outgrown => {
                     if let Some(secret) = self.outgrown(pass, rule, before) {
@@ -137,61 +187,86 @@ impl Open {
         }
     }
 
-    /// Starts the next rule's automaton; false when there is none left.
-    fn next_rule(&mut self, pass: &Pass<'_>, before: Option<u8>, credit: &Credit) -> bool {
-        let before = left_of(pass.text, self.start, before);
-        while self.buckets != 0 {
-            let (rules, after) = pass.settings.rules.prefilter.rules(self.buckets);
-            let Some(index) = rules.get(self.nth).copied() else {
-                self.buckets = after;
-                self.nth = 0;
-                continue;
+    /// Starts the next automaton; false when there is none left.
+    fn next_entry(&mut self, pass: &Pass<'_>, before: Option<u8>, credit: &Credit) -> bool {
+        loop {
+            let entry = match self.again.take() {
+                Some(entry) => entry,
+                None => match self.numbers.next() {
+                    None => return false,
+                    Some(number) => match pass.settings.rules.prefilter.entry(self.source, number) {
+                        Some(entry) => entry,
+                        None => continue,
+                    },
+                },
             };
-            self.nth += 1;
-            let rule = pass.settings.rules.rule(index);
-            if let Some(state) = rule.and_then(|rule| rule.automaton().start(before)) {
-                let allowance = credit.allowance();
+            let left = left_of(pass.text, self.start, before);
+            if self.source == Source::Numbers && left.is_some_and(continues_number) {
+                continue;
+            }
+            // What is coded as a whole has neighbours of its own.
+            let left = left.filter(|_| !entry.dress.has_coat());
+            let rule = pass.settings.rules.rule(entry.rule);
+            if let Some(state) = rule.and_then(|rule| rule.automaton().start(left)) {
                 self.thread = Some(Thread {
-                    rule: index,
+                    entry,
                     state,
+                    dress: entry.dress,
                     at: self.start,
-                    allowance,
+                    read: 0,
+                    allowance: credit.allowance(),
                     end: None,
                 });
                 return true;
             }
         }
-        false
+    }
+
+    /// The same with its escapes read, if it met any.
+    fn escaped(&self, pass: &Pass<'_>) -> Option<Entry> {
+        let thread = self.thread.as_ref().filter(|thread| !thread.entry.dress.is_escaped())?;
+        let met = pass.text.get(self.start..pass.text.len().min(thread.at + 1))?;
+        met.iter().any(|byte| is_lead(*byte)).then(|| Entry {
+            dress: thread.entry.dress.escaped(),
+            ..thread.entry
+        })
     }
 
     /// The secret in the match that the automaton found, if it found one that passes the rule's checks.
     fn secret(&self, pass: &Pass<'_>, rule: &Rule, before: Option<u8>) -> Option<Secret> {
         let thread = self.thread.as_ref()?;
-        let end = thread.end?;
-        let text = self.secret_part(pass, rule, before, end)?;
-        let passes = rule.passes(pass.text.get(text.clone())?);
-        passes.then_some(Secret {
-            rule: thread.rule,
-            text,
+        let (end, read) = thread.end?;
+        let dress = thread.entry.dress;
+        if dress.is_plain() {
+            let text = self.secret_part(pass, rule, before, end)?;
+            let passes = pass.passes(rule, pass.text.get(text.clone())?, pass.text.get(self.start..end));
+            return passes.then_some(Secret {
+                rule: thread.entry.rule,
+                text,
+                end,
+                beneath: None,
+                open: None,
+            });
+        }
+        let (bytes, ends) = dress.decode_to(pass.text.get(self.start..end)?, read);
+        let left = left_of(pass.text, self.start, before).filter(|_| !dress.has_coat());
+        let part = secret_in(rule, left, &bytes, bytes.len(), None)?;
+        let last = ends.get(part.end.checked_sub(1)?)?;
+        pass.passes(rule, bytes.get(part.clone())?, Some(&bytes)).then_some(Secret {
+            rule: thread.entry.rule,
+            text: self.start..self.start + last,
             end,
+            beneath: Some((dress, part)),
             open: None,
         })
     }
 
     fn secret_part(&self, pass: &Pass<'_>, rule: &Rule, before: Option<u8>, end: usize) -> Option<Range<usize>> {
-        if rule.automaton().group_count() == 0 {
-            return Some(self.start..end);
-        }
-        // The expression may look at the byte on either side, and the one to the left may be gone already.
         let left = left_of(pass.text, self.start, before);
-        let mut around: Vec<u8> = left.into_iter().collect();
-        let shift = around.len();
-        around.extend_from_slice(pass.text.get(self.start..pass.text.len().min(end + 1))?);
-        let found = rule
-            .automaton()
-            .secret(&around, shift..shift + end - self.start, rule.secret_group());
-        let found = found.start - shift + self.start..found.end - shift + self.start;
-        (!found.is_empty()).then_some(found)
+        let text = pass.text.get(self.start..pass.text.len().min(end + 1))?;
+        let right = text.get(end - self.start).copied();
+        let found = secret_in(rule, left, text.get(..end - self.start)?, end - self.start, right)?;
+        Some(self.start + found.start..self.start + found.end)
     }
 
     /// What is replaced of a match that outgrew its window: all of it but the public prefix. When the steps are used
@@ -200,17 +275,24 @@ impl Open {
         let thread = self.thread.as_ref()?;
         let exhausted = thread.allowance == 0;
         let end = thread.at;
+        let plain = thread.entry.dress.is_plain();
         let start = match thread.end {
-            Some(matched) => self.secret_part(pass, rule, before, matched)?.start,
-            None => self.start,
+            Some((matched, _)) if plain => self.secret_part(pass, rule, before, matched)?.start,
+            _ => self.start,
         };
         let text = start..end;
-        let counts = !text.is_empty() && (exhausted || rule.passes(pass.text.get(text.clone())?));
+        let passes = || {
+            let raw = pass.text.get(text.clone()).unwrap_or_default();
+            let beneath = || thread.entry.dress.decode(raw, raw.len());
+            if plain { pass.passes(rule, raw, None) } else { pass.passes(rule, &beneath(), None) }
+        };
+        let counts = !text.is_empty() && (exhausted || passes());
         counts.then_some(Secret {
-            rule: thread.rule,
+            rule: thread.entry.rule,
             text,
             end,
-            open: Some(thread.state),
+            beneath: None,
+            open: Some((thread.state, thread.dress)),
         })
     }
 
@@ -229,11 +311,25 @@ impl Open {
         self.start -= done;
         if let Some(thread) = &mut self.thread {
             thread.at -= done;
-            thread.end = thread.end.map(|end| end - done);
+            thread.end = thread.end.map(|(end, read)| (end - done, read));
         }
         if let Some(best) = &mut self.best {
             best.text = best.text.start - done..best.text.end - done;
             best.end -= done;
         }
     }
+}
+
+/// Where the secret stands in the match `text[..end]`; the bytes to its left and right are there for look-around. Nothing when it is
+/// empty.
+fn secret_in(rule: &Rule, left: Option<u8>, text: &[u8], end: usize, right: Option<u8>) -> Option<Range<usize>> {
+    if rule.automaton().group_count() == 0 {
+        return Some(0..end);
+    }
+    let mut around: Vec<u8> = left.into_iter().collect();
+    let shift = around.len();
+    around.extend_from_slice(text.get(..end)?);
+    around.extend(right);
+    let found = rule.automaton().secret(&around, shift..shift + end, rule.secret_group());
+    (!found.is_empty()).then(|| found.start - shift..found.end - shift)
 }

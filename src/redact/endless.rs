@@ -3,6 +3,7 @@
 use regex_automata::util::primitives::StateID;
 
 use super::automaton::Step;
+use super::dress::{Dress, Read};
 use super::replacement::Filler;
 use super::rules::{Rule, RuleIndex};
 use super::scanner::{Pass, Piece};
@@ -11,6 +12,7 @@ use super::scanner::{Pass, Piece};
 pub(super) struct Endless {
     rule: RuleIndex,
     state: StateID,
+    dress: Dress,
     at: usize,
     /// The secret reaches at least to here.
     end: usize,
@@ -18,11 +20,12 @@ pub(super) struct Endless {
 }
 
 impl Endless {
-    /// Goes on from `end`, where the automaton is in `state` and all is replaced so far.
-    pub(super) fn new(rule: RuleIndex, state: StateID, end: usize, filler: Filler) -> Self {
+    /// Goes on from `end`, where the automaton is in `state` beneath `dress`, and all is replaced so far.
+    pub(super) fn new(rule: RuleIndex, (state, dress): (StateID, Dress), end: usize, filler: Filler) -> Self {
         Self {
             rule,
             state,
+            dress,
             at: end,
             end,
             filler,
@@ -57,8 +60,13 @@ impl Endless {
     }
 
     fn run(&mut self, rule: &Rule, pass: &Pass<'_>) -> bool {
-        for byte in pass.text.get(self.at..).unwrap_or_default() {
-            match rule.automaton().step(self.state, *byte) {
+        loop {
+            let (byte, next) = match self.dress.read(pass.text, self.at, pass.whole) {
+                Read::Byte { byte, next } => (byte, next),
+                Read::Pause => return false,
+                Read::End => break,
+            };
+            match rule.automaton().step(self.state, byte) {
                 Step::Dead => return true,
                 Step::On(state) => self.state = state,
                 Step::Matched(state) => {
@@ -66,14 +74,14 @@ impl Endless {
                     self.end = self.at.max(self.end);
                 }
             }
-            self.at += 1;
+            self.at = next;
             if self.at - self.end >= rule.window() {
                 self.end = self.at;
             }
         }
-        if pass.whole && rule.automaton().ends(self.state) {
+        if rule.automaton().ends(self.state) {
             self.end = self.at;
         }
-        pass.whole
+        true
     }
 }

@@ -41,6 +41,38 @@ pub enum RuleError {
         /// What is wrong with it.
         problem: String,
     },
+    /// An allowlist, or an expression or word of it, that makes no sense.
+    #[error("{origin}: rule {rule:?}: key `{key}`: {problem}")]
+    Allowlist {
+        /// The pack, and the line where that is known.
+        origin: String,
+        /// The rule; `*` for the pack itself.
+        rule: String,
+        /// The key at fault.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A name that no rule has.
+    #[error("{origin}: rule {rule:?}: key `{key}`: there is no rule {unknown:?}; check its spelling")]
+    Unknown {
+        /// The pack, and the line where that is known.
+        origin: String,
+        /// The rule; `*` for the pack itself.
+        rule: String,
+        /// The key at fault.
+        key: &'static str,
+        /// The name.
+        unknown: String,
+    },
+    /// What a pack builds on can't be had.
+    #[error("{origin}: key `extend`: {problem}")]
+    Extend {
+        /// The pack.
+        origin: String,
+        /// What is wrong, and what to do instead.
+        problem: String,
+    },
     /// A field or value that can't be honoured.
     #[error("{origin}: rule {rule:?}: key `{key}`: {remedy}")]
     Unusable {
@@ -67,8 +99,7 @@ impl RuleError {
 }
 
 pub(super) const NO_BEGINNING: &str = "every match must begin with a text of at least three bytes that is fixed save for \
-    a few choices, such as \"key_\"; drop what may stand before it";
-pub(super) const NO_ALLOWLISTS: &str = "exceptions are not supported; narrow the rule's regex, or leave the rule out";
+    a few choices, such as \"key_\"; write the expression so, or name the rule under extend.disabledRules";
 
 /// Refuses the first of `keys` (key, whether it is at fault, remedy) that is at fault.
 pub(super) fn refuse_unusable(

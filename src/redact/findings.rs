@@ -49,6 +49,14 @@ impl fmt::Debug for FingerprintKey {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint([u8; 8]);
 
+impl Fingerprint {
+    /// The `nth` of up to eight characters of `alphabet` that differ with the secret.
+    pub(super) fn character(self, nth: usize, alphabet: &[u8]) -> u8 {
+        let byte = self.0.get(nth).map_or(0, |byte| usize::from(*byte));
+        alphabet.get(byte % alphabet.len().max(1)).copied().unwrap_or(b'X')
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", u64::from_be_bytes(self.0))
@@ -92,24 +100,35 @@ impl Tally {
     }
 
     pub(super) fn add(&mut self, rule: RuleIndex, fingerprint: Fingerprint) {
-        if self.raise(rule, Some(fingerprint)) {
-            return;
-        }
-        if self.distinct < DISTINCT {
-            self.distinct += 1;
-            self.entries.push((rule, Some(fingerprint), 1));
-        } else if !self.raise(rule, None) {
-            self.entries.push((rule, None, 1));
+        self.add_all(rule, Some(fingerprint), 1);
+    }
+
+    /// Adds another's findings.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (rule, fingerprint, count) in other.entries {
+            self.add_all(rule, fingerprint, count);
         }
     }
 
-    fn raise(&mut self, rule: RuleIndex, fingerprint: Option<Fingerprint>) -> bool {
+    fn add_all(&mut self, rule: RuleIndex, fingerprint: Option<Fingerprint>, count: u32) {
+        if self.raise(rule, fingerprint, count) {
+            return;
+        }
+        let distinct = fingerprint.is_some();
+        if distinct && self.distinct == DISTINCT {
+            return self.add_all(rule, None, count);
+        }
+        self.distinct += usize::from(distinct);
+        self.entries.push((rule, fingerprint, count));
+    }
+
+    fn raise(&mut self, rule: RuleIndex, fingerprint: Option<Fingerprint>, more: u32) -> bool {
         let entry = self
             .entries
             .iter_mut()
             .find(|entry| entry.0 == rule && entry.1 == fingerprint);
         if let Some((.., count)) = entry {
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(more);
             return true;
         }
         false

@@ -18,37 +18,49 @@
 //! signs and base64 inside the text are not looked through. A decoder belongs between `stream` and `scanner`, where
 //! it would scan its own text and map what was found back to the bytes it came from.
 
+mod allowlist;
 mod automaton;
+mod byte_set;
 mod candidate;
 mod checks;
 mod credit;
+mod dress;
 mod endless;
 mod error;
 mod examples;
+mod extend;
+mod filter;
 mod findings;
 mod known;
+mod numbers;
 mod pack;
-mod pairs;
+mod packed;
 mod prefilter;
 mod rare;
 mod replacement;
+mod reshape;
 mod rules;
 mod runs;
 mod scanner;
 mod stems;
 mod stream;
+mod table;
 #[cfg(test)]
 mod tests;
+mod translate;
+mod triggers;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use error::RuleError;
 pub use examples::ExampleFailure;
+pub use extend::Source;
 pub use findings::{Finding, Fingerprint, FingerprintKey};
 pub use known::{KnownError, KnownSecrets, VALUE_BYTES_MAX, VALUES_MAX, Weakness};
+pub use pack::Severity;
 pub use replacement::{Replacement, ReplacementError, Template};
-pub use rules::{Rule, RuleIndex, Rules};
+pub use rules::{Note, Rule, RuleIndex, Rules};
 pub use stream::Stream;
 
 use findings::Tally;

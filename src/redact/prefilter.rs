@@ -1,26 +1,63 @@
 //! Where a secret could begin at all, found near the speed of memory.
 //!
-//! Most kinds begin with a run of at least [`RUN`] token bytes. Text has few such runs, so their first bytes are
-//! looked up only inside runs. The others (a URL with a password, a PEM block, `AccountKey=`) begin with a rare text
-//! that is searched for everywhere.
+//! Most kinds, and all that is coded in base64 or base32, begin with a run of at least [`RUN`] token bytes. Text has few such runs, so
+//! their first four bytes are looked up only inside runs. The others (the name of a variable, a PEM block, hexadecimal
+//! digits) begin with a text that is searched for everywhere: a long one at every fourth byte, a short one with SIMD. And
+//! where characters of a token are escaped, what is looked up is the text that the escapes stand for.
 
-use super::automaton::Automaton;
-use super::pairs::{AT_ONCE, BYTES, Pairs};
+use std::ops::Range;
+
+use aho_corasick::BuildError;
+
+use super::automaton::{Automaton, Beginning};
+use super::byte_set::{ByteSet, texts};
+use super::dress::{self, Coded, Dress};
+use super::numbers::{self, Number};
 use super::rare::{GROUPS, RareTexts};
 use super::rules::RuleIndex;
-use super::runs::{RUN, Starts, is_token_byte};
+use super::runs::{RUN, Starts};
+use super::stems::{self, Stem, Stems};
+use super::table::{Gram, Table};
+use super::triggers::{Seen, Triggers};
 
-const BUCKETS: usize = 64;
-/// One position in this many of a run may open a rule's automaton; more would slow clean traffic down.
-const SELECTIVITY: usize = 1000;
+/// How many beginnings of four bytes a rule may have; more would slow clean traffic down.
+const GRAMS: usize = 2048;
+/// The same for one beginning in another dress.
+const DRESSED: usize = 256;
+/// How many forms a rule's beginnings may have for all of them to be looked for.
+const FORMS: usize = 1024;
 /// The shortest beginning that is rare enough to be searched for everywhere.
 const RARE: usize = 3;
+/// In how many cases a short beginning may be written.
+const CASES: usize = 64;
+/// How many grams are looked up before a decision.
+const AT_ONCE: usize = 8;
+
+/// One way in which a rule's match can begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    pub(super) rule: RuleIndex,
+    pub(super) dress: Dress,
+}
+
+/// The searches, in the order in which their candidates at one position are decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    Runs,
+    Stems,
+    Rare(usize),
+    Numbers,
+    Triggers,
+}
+
+/// How many searches there are.
+const SOURCES: usize = 4 + GROUPS;
 
 /// What a search for the next candidate came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The rules in `buckets` could match at `at`.
-    Candidate { at: usize, buckets: u64 },
+    /// A match could begin at `at`, in one of the ways of these numbers.
+    Candidate { at: usize, source: Source, numbers: Range<u32> },
     /// No candidate before this position; from there on it depends on bytes still to come.
     NoneBefore(usize),
 }
@@ -31,131 +68,177 @@ pub(super) struct NoBeginning;
 
 /// The search for all rules' beginnings.
 pub(super) struct Prefilter {
-    in_runs: FirstBytes,
-    pairs_in_runs: Pairs,
-    rare_texts: RareTexts,
-    buckets: Vec<Vec<RuleIndex>>,
+    grams: Table<Entry>,
+    stems: Stems<Entry>,
+    rare: RareTexts<Entry>,
+    /// Sorted by the kind of number.
+    numbers: Vec<(Number, Entry)>,
+    triggers: Triggers,
 }
 
-/// Which buckets' matches can have a byte first, second and third.
-struct FirstBytes {
-    first: Box<[u64; 256]>,
-    second: Box<[u64; 256]>,
-    third: Box<[u64; 256]>,
+/// Gathers what is searched for.
+#[derive(Default)]
+pub(super) struct Beginnings {
+    grams: Vec<(Gram, Entry)>,
+    stems: Vec<(Stem, Entry)>,
+    rare: Vec<(Vec<u8>, Entry)>,
+    numbers: Vec<(Number, Entry)>,
 }
 
-impl FirstBytes {
-    fn none() -> Self {
-        let table = || Box::new([0; 256]);
-        Self {
-            first: table(),
-            second: table(),
-            third: table(),
-        }
-    }
-
-    fn add(&mut self, bytes: [&Vec<u8>; 3], bucket: u64) {
-        let tables = [&mut self.first, &mut self.second, &mut self.third];
-        for (table, bytes) in tables.into_iter().zip(bytes) {
-            for byte in bytes {
-                if let Some(entry) = table.get_mut(usize::from(*byte)) {
-                    *entry |= bucket;
-                }
-            }
-        }
-    }
-
-    /// The buckets whose matches can begin like `text`, as far as three bytes say, or fewer if there are fewer.
-    #[inline]
-    fn of(&self, text: &[u8]) -> u64 {
-        let look = |table: &[u64; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(0);
-        match text {
-            [] => 0,
-            [one] => look(&self.first, *one),
-            [one, two] => look(&self.first, *one) & look(&self.second, *two),
-            [one, two, three, ..] => look(&self.first, *one) & look(&self.second, *two) & look(&self.third, *three),
-        }
-    }
-}
-
-impl Prefilter {
-    pub(super) fn new() -> Self {
-        Self {
-            in_runs: FirstBytes::none(),
-            pairs_in_runs: Pairs::none(),
-            rare_texts: RareTexts::default(),
-            buckets: vec![Vec::new(); BUCKETS],
-        }
-    }
-
+impl Beginnings {
     /// Takes a rule in.
     pub(super) fn add(&mut self, rule: RuleIndex, automaton: &Automaton) -> Result<(), NoBeginning> {
-        let number = rule.position() % BUCKETS;
-        let bucket = 1 << number;
-        let first = automaton.first_bytes();
-        let [one, two, three, ..] = &first;
-        let choices: usize = [one, two, three].map(Vec::len).iter().product();
-        if automaton.begins_with_run() && choices * SELECTIVITY <= 64 * 64 * 64 {
-            self.in_runs.add([one, two, three], bucket);
-            self.pairs_in_runs.add(&first, rule.position());
-        } else {
-            let beginnings = automaton.beginnings();
-            if beginnings.iter().any(|text| text.len() < RARE) {
-                return Err(NoBeginning);
-            }
-            for text in beginnings {
-                self.rare_texts.add(text, bucket);
+        let beginnings = automaton.beginnings();
+        let plain = Entry { rule, dress: Dress::default() };
+        if !(automaton.begins_with_run() && self.add_grams(&beginnings, plain)) {
+            for beginning in &beginnings {
+                self.add_text(beginning, plain)?;
             }
         }
-        if let Some(rules) = self.buckets.get_mut(number) {
-            rules.push(rule);
-        }
+        self.add_dressed(&beginnings, rule);
         Ok(())
     }
 
+    /// Takes a rule in whose matches are such numbers.
+    pub(super) fn add_number(&mut self, rule: RuleIndex, number: Number) {
+        let dress = Dress::default();
+        self.numbers.push((number, Entry { rule, dress }));
+    }
+
+    /// False when there are too many grams.
+    fn add_grams(&mut self, beginnings: &[Beginning], entry: Entry) -> bool {
+        let Some(grams) = beginnings
+            .iter()
+            .map(|beginning| grams(&beginning.sets, GRAMS))
+            .collect::<Option<Vec<_>>>()
+        else {
+            return false;
+        };
+        if grams.iter().map(Vec::len).sum::<usize>() > GRAMS {
+            return false;
+        }
+        self.grams.extend(grams.into_iter().flatten().map(|gram| (gram, entry)));
+        true
+    }
+
+    /// Has a beginning searched for everywhere, as it stands and wholly escaped.
+    fn add_text(&mut self, beginning: &Beginning, entry: Entry) -> Result<(), NoBeginning> {
+        let fixed = beginning.sets.get(..beginning.fixed).unwrap_or_default();
+        if fixed.len() < RARE {
+            return Err(NoBeginning);
+        }
+        match texts(fixed, CASES) {
+            Some(texts) if fixed.len() < stems::LENGTH => {
+                self.rare.extend(texts.into_iter().map(|text| (text, entry)));
+            }
+            _ => {
+                // The case isn't regarded, so that one byte of each set stands for all.
+                let text: Vec<u8> = fixed.iter().filter_map(|set| set.iter().last()).collect();
+                self.stems.extend(stems::stem(&text).map(|stem| (stem, entry)));
+            }
+        }
+        let escaped = Entry { dress: entry.dress.escaped(), ..entry };
+        let spelled = dress::escaped(&beginning.sets, beginning.fixed);
+        self.stems.extend(spelled.iter().filter_map(|text| Some((stems::stem(text)?, escaped))));
+        Ok(())
+    }
+
+    /// Has the beginnings searched for in every dress. A kind that begins in too many ways is looked for in the common ones only.
+    fn add_dressed(&mut self, beginnings: &[Beginning], rule: RuleIndex) {
+        let forms = beginnings.iter().flat_map(|beginning| dress::coded(&beginning.sets, beginning.fixed));
+        let (common, others): (Vec<_>, Vec<_>) = forms.partition(|form| form.is_common);
+        self.add_forms(common, rule);
+        if others.len() <= FORMS {
+            self.add_forms(others, rule);
+        }
+    }
+
+    fn add_forms(&mut self, forms: Vec<Coded>, rule: RuleIndex) {
+        for form in forms {
+            let entry = Entry { rule, dress: form.dress };
+            if form.is_token {
+                let grams = grams(&form.sets, DRESSED).unwrap_or_default();
+                self.grams.extend(grams.into_iter().map(|gram| (gram, entry)));
+            } else {
+                let first = form.sets.get(..stems::LENGTH).unwrap_or_default();
+                let texts = texts(first, DRESSED).unwrap_or_default();
+                self.stems.extend(texts.iter().filter_map(|text| Some((stems::stem(text)?, entry))));
+            }
+        }
+    }
+
     /// Builds the search, after the last rule.
-    pub(super) fn finish(&mut self) -> Result<(), aho_corasick::BuildError> {
-        self.rare_texts.finish()
+    pub(super) fn search(mut self) -> Result<Prefilter, BuildError> {
+        self.numbers.sort_unstable();
+        Ok(Prefilter {
+            triggers: Triggers::new(self.grams.iter().map(|(gram, _)| *gram))?,
+            grams: Table::new(self.grams),
+            stems: Stems::new(self.stems),
+            rare: RareTexts::new(self.rare)?,
+            numbers: self.numbers,
+        })
+    }
+}
+
+/// The first four bytes of all texts that have one of each set's bytes in its place.
+fn grams(sets: &[ByteSet], limit: usize) -> Option<Vec<Gram>> {
+    let texts = texts(sets.get(..4)?, limit)?;
+    Some(texts.iter().filter_map(|text| text.first_chunk().map(|gram| Gram::from_le_bytes(*gram))).collect())
+}
+
+impl Prefilter {
+    /// One way in which the candidate that `source` found could begin.
+    pub(super) fn entry(&self, source: Source, number: u32) -> Option<Entry> {
+        match source {
+            Source::Runs => self.grams.value(number).copied(),
+            Source::Stems => self.stems.value(number).copied(),
+            Source::Rare(_) => self.rare.value(number).copied(),
+            Source::Numbers => self.numbers.get(usize::try_from(number).ok()?).map(|(_, entry)| *entry),
+            Source::Triggers => {
+                let entry = self.grams.value(number).copied()?;
+                Some(Entry { dress: entry.dress.escaped(), ..entry })
+            }
+        }
     }
 
-    /// The rules in the first of `buckets`, and the buckets after it.
-    pub(super) fn rules(&self, buckets: u64) -> (&[RuleIndex], u64) {
-        let first = usize::try_from(buckets.trailing_zeros()).ok();
-        let rules = first.and_then(|number| self.buckets.get(number));
-        (rules.map_or(&[], Vec::as_slice), buckets & buckets.wrapping_sub(1))
-    }
-
-    /// The next candidate that begins with a run, at or after `from`; `whole` when no bytes follow `text`. `known` is
-    /// where runs are known to begin, for the next call.
-    fn next_in_run(&self, text: &[u8], from: usize, whole: bool, known: &mut Option<Starts>) -> Found {
+    /// The next candidate in a run, at or after `from`. `known` is where runs are known to begin, for the next call.
+    fn next_in_run(&self, text: &[u8], from: usize, known: &mut Option<Starts>) -> Option<(usize, Range<u32>)> {
         let mut at = from;
         while let Some(block) = known.take().or_else(|| Starts::next(text, at)) {
             let mut starts = block;
             while let Some(stretch) = starts.stretch(at) {
                 if let Some(found) = self.in_stretch(text, stretch.start, stretch.end) {
                     *known = Some(block);
-                    return found;
+                    return Some(found);
                 }
             }
             at = at.max(block.end());
         }
-        if whole {
-            return Found::NoneBefore(text.len());
+        None
+    }
+
+    fn next_number(&self, text: &[u8], from: usize) -> Option<(usize, Range<u32>)> {
+        if self.numbers.is_empty() {
+            return None;
         }
-        Found::NoneBefore(self.unfinished_run(text, from))
+        let (at, number) = numbers::find(text, from)?;
+        let first = self.numbers.partition_point(|(other, _)| *other < number);
+        let end = self.numbers.partition_point(|(other, _)| *other <= number);
+        Some((at, u32::try_from(first).ok()?..u32::try_from(end).ok()?))
     }
 
     /// The first candidate in the stretch of beginnings.
     // Apart from its caller, so that what it looks up stays in registers.
     #[inline(never)]
-    fn in_stretch(&self, text: &[u8], start: usize, end: usize) -> Option<Found> {
+    fn in_stretch(&self, text: &[u8], start: usize, end: usize) -> Option<(usize, Range<u32>)> {
         // Every position before `end` has a whole run after it, so also the bytes looked at here.
         let mut rest = text.get(start..end + RUN - 1)?;
         let mut at = start;
         while at < end
-            && let Some(bytes) = rest.first_chunk()
+            && let Some(bytes) = rest.first_chunk::<{ AT_ONCE + 3 }>()
         {
-            if self.pairs_in_runs.any(bytes)
+            let any = four(bytes).into_iter().fold(0, |any, gram| any | self.grams.hint(gram));
+            if any & 1 != 0
                 && let Some(found) = self.among(bytes, at, end)
             {
                 return Some(found);
@@ -166,85 +249,152 @@ impl Prefilter {
         None
     }
 
-    /// The first candidate among the first [`AT_ONCE`] of `bytes`, which stand at `at`, and before `end`. Most have none,
-    /// and take one branch.
-    fn among(&self, bytes: &[u8; BYTES], at: usize, end: usize) -> Option<Found> {
-        let windows = || bytes.windows(3).take(AT_ONCE);
-        let any = windows().fold(0, |any, window| any | self.in_runs.of(window));
-        if any == 0 {
-            return None;
-        }
-        (at..end).zip(windows()).find_map(|(at, window)| {
-            let buckets = self.in_runs.of(window);
-            (buckets != 0).then_some(Found::Candidate { at, buckets })
+    /// The first candidate among the first of `bytes`, which stand at `at`, and before `end`.
+    #[inline(never)]
+    fn among(&self, bytes: &[u8; AT_ONCE + 3], at: usize, end: usize) -> Option<(usize, Range<u32>)> {
+        (at..end).zip(four(bytes)).find_map(|(at, gram)| {
+            let numbers = self.grams.numbers(gram);
+            (!numbers.is_empty()).then_some((at, numbers))
         })
-    }
-
-    /// The first position of a run at the end of `text` that could still become a candidate, else the end.
-    fn unfinished_run(&self, text: &[u8], from: usize) -> usize {
-        let tail = text
-            .get(from.max(text.len().saturating_sub(RUN - 1))..)
-            .unwrap_or_default();
-        let run = tail.iter().rev().take_while(|byte| is_token_byte(**byte)).count();
-        (text.len() - run..text.len())
-            .find(|at| text.get(*at..).is_some_and(|rest| self.in_runs.of(rest) != 0))
-            .unwrap_or(text.len())
     }
 }
 
-/// The searches for candidates, each of which keeps what it found until the scan has passed it.
+/// Each four bytes in a row.
+#[inline]
+fn four(bytes: &[u8; AT_ONCE + 3]) -> [Gram; AT_ONCE] {
+    std::array::from_fn(|at| {
+        let gram = bytes.get(at..).and_then(<[u8]>::first_chunk);
+        gram.map_or(0, |gram| Gram::from_le_bytes(*gram))
+    })
+}
+
+/// Where the search for candidates stands between two texts: those before this position, and at it those of the first
+/// sources, have been decided.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Passed {
+    pub(super) at: usize,
+    sources: usize,
+}
+
+impl Passed {
+    /// All before `at`.
+    pub(super) fn to(at: usize) -> Self {
+        Self { at, sources: 0 }
+    }
+
+    /// All up to the candidate of `source` at `at`.
+    pub(super) fn candidate(at: usize, source: Source) -> Self {
+        Self { at, sources: source.nth() + 1 }
+    }
+
+    /// Counts positions from the byte at `done` on.
+    pub(super) fn rebase(&mut self, done: usize) {
+        *self = match self.at.checked_sub(done) {
+            Some(at) => Self { at, ..*self },
+            None => Self::default(),
+        };
+    }
+
+    /// The first position that `source` hasn't passed.
+    fn first(self, source: usize) -> usize {
+        self.at + usize::from(source < self.sources)
+    }
+}
+
+impl Source {
+    const ALL: [Self; SOURCES] = {
+        let mut all = [Self::Runs; SOURCES];
+        all[1] = Self::Stems;
+        let mut group = 0;
+        while group < GROUPS {
+            all[2 + group] = Self::Rare(group);
+            group += 1;
+        }
+        all[SOURCES - 2] = Self::Numbers;
+        all[SOURCES - 1] = Self::Triggers;
+        all
+    };
+
+    fn nth(self) -> usize {
+        match self {
+            Self::Runs => 0,
+            Self::Stems => 1,
+            Self::Rare(group) => 2 + group,
+            Self::Numbers => SOURCES - 2,
+            Self::Triggers => SOURCES - 1,
+        }
+    }
+}
+
+/// The searches for candidates in one text, each of which keeps what it found until the scan has passed it.
 #[derive(Default)]
 pub(super) struct Search {
-    in_run: Option<Found>,
     runs: Option<Starts>,
-    rare: [Option<Found>; GROUPS],
+    seen: Seen,
+    found: [Option<Found>; SOURCES],
 }
 
 impl Search {
-    /// The next candidate at or after `from`; `whole` when no bytes follow `text`.
-    pub(super) fn next(&mut self, prefilter: &Prefilter, text: &[u8], from: usize, whole: bool) -> Found {
-        let runs = &mut self.runs;
-        let in_run = kept(&mut self.in_run, from, || {
-            prefilter.next_in_run(text, from, whole, runs)
-        });
-        let groups = prefilter.rare_texts.groups().iter().zip(&mut self.rare);
-        groups.fold(in_run, |first, (group, slot)| {
-            first.or_earlier(kept(slot, from, || group.next(text, from, whole)))
-        })
+    /// The next candidate that has not been passed; `whole` when no bytes follow `text`.
+    pub(super) fn next(&mut self, prefilter: &Prefilter, text: &[u8], passed: Passed, whole: bool) -> Found {
+        let mut next = Found::NoneBefore(text.len());
+        for (nth, source) in Source::ALL.into_iter().enumerate() {
+            let from = passed.first(nth);
+            let fresh = self.found.get(nth).and_then(Option::as_ref).is_some_and(|found| found.position() >= from);
+            if !fresh {
+                let found = self.search(prefilter, source, text, from, whole);
+                if let Some(slot) = self.found.get_mut(nth) {
+                    *slot = Some(found);
+                }
+            }
+            if let Some(Some(found)) = self.found.get(nth)
+                && found.is_before(&next)
+            {
+                next = found.clone();
+            }
+        }
+        next
+    }
+
+    fn search(&mut self, prefilter: &Prefilter, source: Source, text: &[u8], from: usize, whole: bool) -> Found {
+        let found = match source {
+            Source::Runs => prefilter.next_in_run(text, from, &mut self.runs),
+            Source::Stems => prefilter.stems.find(text, from),
+            Source::Rare(group) => prefilter.rare.groups().get(group).and_then(|group| group.find(text, from)),
+            Source::Numbers => prefilter.next_number(text, from),
+            Source::Triggers => return prefilter.triggers.next(&prefilter.grams, text, from, whole, &mut self.seen),
+        };
+        match found {
+            Some((at, numbers)) => Found::Candidate { at, source, numbers },
+            None if whole => Found::NoneBefore(text.len()),
+            None => Found::NoneBefore(prefilter.unfinished(source, text, from)),
+        }
+    }
+}
+
+impl Prefilter {
+    fn unfinished(&self, source: Source, text: &[u8], from: usize) -> usize {
+        match source {
+            Source::Stems => self.stems.unfinished(text, from),
+            Source::Rare(group) => self.rare.groups().get(group).map_or(text.len(), |group| group.unfinished(text, from)),
+            Source::Numbers if self.numbers.is_empty() => text.len(),
+            Source::Numbers => numbers::unfinished(text, from),
+            // A run that is not long enough yet is held back by the triggers, since an escape may follow it.
+            Source::Runs | Source::Triggers => text.len(),
+        }
     }
 }
 
 impl Found {
-    fn position(self) -> usize {
+    fn position(&self) -> usize {
         match self {
-            Self::Candidate { at, .. } | Self::NoneBefore(at) => at,
+            Self::Candidate { at, .. } | Self::NoneBefore(at) => *at,
         }
     }
 
-    /// The earlier of the two; of two candidates at one position, both.
-    fn or_earlier(self, other: Self) -> Self {
-        match (self, other) {
-            (
-                Self::Candidate { at, buckets },
-                Self::Candidate {
-                    at: same,
-                    buckets: more,
-                },
-            ) if at == same => Self::Candidate {
-                at,
-                buckets: buckets | more,
-            },
-            // What is undecided at a position comes before what is found there.
-            (Self::Candidate { at, .. }, Self::NoneBefore(open)) if at == open => other,
-            _ if other.position() < self.position() => other,
-            _ => self,
-        }
-    }
-}
-
-fn kept(slot: &mut Option<Found>, from: usize, search: impl FnOnce() -> Found) -> Found {
-    match *slot {
-        Some(found) if found.position() >= from => found,
-        _ => *slot.insert(search()),
+    /// Whether it comes first; what is undecided at a position comes before what is found there.
+    fn is_before(&self, other: &Self) -> bool {
+        let order = |found: &Self| (found.position(), matches!(found, Self::Candidate { .. }));
+        order(self) < order(other)
     }
 }

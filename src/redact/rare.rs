@@ -1,28 +1,26 @@
-//! The search for texts that are rare enough to be looked for everywhere.
+//! The search for texts that are rare enough to be looked for everywhere, and too short for [`super::stems`].
 //!
-//! Long texts are looked for at every fourth byte only. Few short ones together are found with SIMD at full speed; many
-//! confuse it. So they are searched for in groups.
+//! Few of them together are found with SIMD at full speed; many confuse it. So they are searched for in groups.
+
+use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, BuildError, MatchKind, packed};
 
-use super::prefilter::Found;
-use super::stems::{self, Stems};
-
 /// How many groups there are at most.
-pub(super) const GROUPS: usize = 5;
-/// How many short texts one group has at least, before there is another.
+pub(super) const GROUPS: usize = 4;
+/// How many texts one group has at least, before there is another.
 const TEXTS: usize = 7;
 
-/// Texts with which matches begin, and the buckets whose matches do.
-#[derive(Default)]
-pub(super) struct RareTexts {
-    texts: Vec<(Vec<u8>, u64)>,
+/// Texts with which matches begin, each with its values.
+pub(super) struct RareTexts<T> {
+    values: Vec<T>,
     groups: Vec<Group>,
 }
 
 /// Texts that are searched for in one pass.
 pub(super) struct Group {
-    texts: Vec<(Vec<u8>, u64)>,
+    /// None begins with another, so that at each position at most one is found.
+    texts: Vec<(Vec<u8>, Range<u32>)>,
     longest: usize,
     search: Search,
     /// Whether one of the texts begins with this byte.
@@ -30,18 +28,13 @@ pub(super) struct Group {
 }
 
 enum Search {
-    Stems(Stems),
     Simd(packed::Searcher),
     /// Where there is no SIMD, or there are too many texts for it.
     Automaton(AhoCorasick),
 }
 
 impl Search {
-    fn new(texts: &[(Vec<u8>, u64)]) -> Result<Self, BuildError> {
-        let texts = texts.iter().map(|(text, _)| text);
-        if texts.clone().all(|text| text.len() >= stems::LEAST) {
-            return Ok(Self::Stems(Stems::new(texts)));
-        }
+    fn new<'a>(texts: impl Iterator<Item = &'a Vec<u8>> + Clone) -> Result<Self, BuildError> {
         if let Some(search) = packed::Searcher::new(texts.clone()) {
             return Ok(Self::Simd(search));
         }
@@ -55,7 +48,6 @@ impl Search {
     fn find(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
         let rest = text.get(from..)?;
         let hit = match self {
-            Self::Stems(search) => return search.find(text, from),
             Self::Simd(search) => search.find(rest),
             Self::Automaton(search) => search.find(rest),
         }?;
@@ -63,42 +55,44 @@ impl Search {
     }
 }
 
-impl RareTexts {
-    /// Takes in a text; none that is kept begins with another, so that at each position at most one is found.
-    pub(super) fn add(&mut self, text: Vec<u8>, bucket: u64) {
-        let shorter = self.texts.iter_mut().find(|(known, _)| text.starts_with(known));
-        if let Some((_, buckets)) = shorter {
-            *buckets |= bucket;
-            return;
+impl<T: Clone + Ord> RareTexts<T> {
+    /// Takes in texts, each with a value. Of texts that begin alike the shortest is searched for.
+    pub(super) fn new(mut pairs: Vec<(Vec<u8>, T)>) -> Result<Self, BuildError> {
+        pairs.sort_unstable();
+        pairs.dedup();
+        let mut texts: Vec<(Vec<u8>, Range<u32>)> = Vec::new();
+        let mut values = Vec::new();
+        // Sorted, so that a text stands right behind those that it begins with.
+        for (number, (text, value)) in (0..).zip(pairs) {
+            values.push(value);
+            match texts.last_mut() {
+                Some((shorter, of)) if text.starts_with(shorter) => of.end = number + 1,
+                _ => texts.push((text, number..number + 1)),
+            }
         }
-        let longer = self.texts.extract_if(.., |(known, _)| known.starts_with(&text));
-        let buckets = longer.fold(bucket, |all, (_, buckets)| all | buckets);
-        self.texts.push((text, buckets));
-    }
-
-    /// Builds the search, after the last text.
-    pub(super) fn finish(&mut self) -> Result<(), BuildError> {
-        let (long, short): (Vec<_>, Vec<_>) = std::mem::take(&mut self.texts)
-            .into_iter()
-            .partition(|(text, _)| text.len() >= stems::LEAST);
-        let size = short.len().div_ceil(GROUPS - 1).max(TEXTS);
-        self.groups = std::iter::once(long.as_slice())
-            .filter(|long| !long.is_empty())
-            .chain(short.chunks(size))
+        let size = texts.len().div_ceil(GROUPS).max(TEXTS);
+        let groups = texts
+            .chunks(size)
             .map(|texts| Group::new(texts.to_vec()))
             .collect::<Result<_, _>>()?;
-        Ok(())
+        Ok(Self { values, groups })
     }
+}
 
+impl<T> RareTexts<T> {
     /// At most [`GROUPS`].
     pub(super) fn groups(&self) -> &[Group] {
         &self.groups
     }
+
+    pub(super) fn value(&self, number: u32) -> Option<&T> {
+        self.values.get(usize::try_from(number).ok()?)
+    }
 }
 
 impl Group {
-    fn new(texts: Vec<(Vec<u8>, u64)>) -> Result<Self, BuildError> {
-        let search = Search::new(&texts)?;
+    fn new(texts: Vec<(Vec<u8>, Range<u32>)>) -> Result<Self, BuildError> {
+        let search = Search::new(texts.iter().map(|(text, _)| text))?;
         let longest = texts.iter().map(|(text, _)| text.len()).max().unwrap_or(1);
         let mut begins = Box::new([false; 256]);
         for first in texts.iter().filter_map(|(text, _)| text.first()) {
@@ -114,24 +108,14 @@ impl Group {
         })
     }
 
-    /// The next of the texts at or after `from`; `whole` when no bytes follow `text`.
-    pub(super) fn next(&self, text: &[u8], from: usize, whole: bool) -> Found {
-        if let Some((at, nth)) = self.search.find(text, from) {
-            let buckets = self.buckets(nth);
-            return Found::Candidate { at, buckets };
-        }
-        if whole {
-            return Found::NoneBefore(text.len());
-        }
-        Found::NoneBefore(self.unfinished(text, from))
-    }
-
-    fn buckets(&self, nth: usize) -> u64 {
-        self.texts.get(nth).map_or(0, |(_, buckets)| *buckets)
+    /// The first of the texts at or after `from`: where, and the numbers of its values.
+    pub(super) fn find(&self, text: &[u8], from: usize) -> Option<(usize, Range<u32>)> {
+        let (at, nth) = self.search.find(text, from)?;
+        Some((at, self.texts.get(nth)?.1.clone()))
     }
 
     /// The first position at the end of `text` where one of the texts has begun, else the end.
-    fn unfinished(&self, text: &[u8], from: usize) -> usize {
+    pub(super) fn unfinished(&self, text: &[u8], from: usize) -> usize {
         let first = from.max((text.len() + 1).saturating_sub(self.longest));
         let begun = |tail: &[u8]| {
             let begins = tail.first().and_then(|first| self.begins.get(usize::from(*first)));
@@ -147,23 +131,20 @@ impl Group {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(text: &str, whole: bool, expected: Found) {
-        let mut rare = RareTexts::default();
-        rare.add(b"abcdef".to_vec(), 1);
-        rare.add(b"abcd".to_vec(), 2);
-        rare.add(b"xyz".to_vec(), 4);
-        rare.finish().unwrap();
-        assert_eq!(rare.groups()[0].next(text.as_bytes(), 1, whole), expected, "{text}");
-    }
-
     #[test]
     fn texts_are_found_or_awaited() {
-        check("abcd abcdef", true, Found::Candidate { at: 5, buckets: 3 });
-        check("..xyz", true, Found::Candidate { at: 2, buckets: 4 });
-        check("..ab", true, Found::NoneBefore(4));
-        check("..ab", false, Found::NoneBefore(2));
-        check("..x", false, Found::NoneBefore(2));
-        check("....", false, Found::NoneBefore(4));
+        let texts = [("abcdef", 1), ("abcd", 2), ("xyz", 4)];
+        let rare = RareTexts::new(texts.map(|(text, n)| (text.as_bytes().to_vec(), n)).to_vec()).unwrap();
+        let group = &rare.groups()[0];
+        let found = |text: &str| {
+            let (at, values) = group.find(text.as_bytes(), 1)?;
+            Some((at, values.map(|n| *rare.value(n).unwrap()).collect::<Vec<_>>()))
+        };
+        assert_eq!(found("abcd abcdef"), Some((5, vec![2, 1])));
+        assert_eq!(found("..xyz"), Some((2, vec![4])));
+        assert_eq!(found("..ab"), None);
+        assert_eq!(group.unfinished(b"..ab", 1), 2);
+        assert_eq!(group.unfinished(b"..x", 1), 2);
+        assert_eq!(group.unfinished(b"....", 1), 4);
     }
 }

@@ -1,18 +1,42 @@
-//! Rule packs: gitleaks' TOML, with fields of our own, compiled whole or not at all.
+//! Rule packs: gitleaks' TOML, with betterleaks' fields and fields of our own, compiled whole or not at all.
+//!
+//! The format is made for files in a repository. Traffic has no files, no commits, and no end to wait for, so some of it
+//! means less here. Whatever is left out makes more count as a secret, never less, and [`Rules::notes`] names it:
+//!
+//! * `path` beside a `regex` does not narrow the rule; a rule with a `path` alone finds nothing.
+//! * `required` rules are not waited for: the rule counts without them. They have to exist all the same.
+//! * `skipReport` rules find things for other rules only, so they are not looked for.
+//! * `paths` and `commits` of allowlists never hold; see `allowlist` for the rest of them.
+//! * `filter` is understood in part, see `filter`; `prefilter`, `tokenEfficiency`, `validate` and `analyze` not at all.
+//! * `keywords` are needed only for a rule whose matches begin with no fixed text.
+//!
+//! A comment such as `gitleaks:allow` in what is sent means nothing: whoever can write a secret can write it.
+//!
+//! Packs that are listed side by side find what each finds; where two have a rule of one name, both are looked for, and what
+//! one says of its audience and its prefix holds for the other as well. To change a rule, extend the pack.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::allowlist::{Allowlist, AllowlistError};
 use super::automaton::Automaton;
-use super::checks::entropy;
-use super::error::{NO_ALLOWLISTS, NO_BEGINNING, RULES_MAX, RuleError, refuse_unusable};
-use super::pack::{Entry, Pack};
-use super::prefilter::Prefilter;
+use super::checks::{Check, entropy};
+use super::error::{NO_BEGINNING, RULES_MAX, RuleError, refuse_unusable};
+use super::extend::{Merged, Placed, Source};
+use super::filter::Filter;
+use super::pack::{AllowlistEntry, Audience, Entry, Severity};
+use super::prefilter::{Beginnings, Prefilter};
 use super::replacement::is_filled;
+use super::reshape::{Ending, reshape, without_counts};
+use super::translate::translate;
 
 /// How far a match is followed, in bytes, unless the rule says otherwise.
 const WINDOW: usize = 4 * 1024;
 /// The largest window a rule may ask for: the bound of what a stream holds back.
 const WINDOW_MAX: usize = 16 * 1024;
+/// Rules of such names take any word for a secret, so what may follow it is left as written.
+const GENERIC: &str = "generic";
+
 /// Where a rule stands among its [`Rules`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleIndex(u16);
@@ -25,93 +49,141 @@ impl RuleIndex {
 
 /// A compiled set of rules: immutable, shared by `Arc`.
 pub struct Rules {
-    rules: Vec<Rule>,
+    all: Vec<Rule>,
     pub(super) prefilter: Prefilter,
+    notes: Vec<Note>,
 }
 
 /// One kind of secret.
 pub struct Rule {
     id: Arc<str>,
     entry: Entry,
+    /// A secret needs more than this, in bits a byte.
+    entropy: f64,
+    allowlists: Vec<Arc<Allowlist>>,
     automaton: Automaton,
+}
+
+/// Something in a pack that means less in traffic than in a file, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The pack, and the line where that is known.
+    pub origin: String,
+    /// The rule; `*` for the pack itself.
+    pub rule: String,
+    /// What, and what becomes of it.
+    pub text: String,
+}
+
+impl Note {
+    pub(super) fn of_file(origin: &str, text: &str) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            rule: "*".to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    fn of_rule(rule: &Placed, text: &str) -> Self {
+        Self {
+            origin: rule.place.clone(),
+            rule: rule.entry.id().to_owned(),
+            text: text.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.rule.as_str() {
+            "*" => write!(f, "{}: {}", self.origin, self.text),
+            rule => write!(f, "{}: rule {rule:?}: {}", self.origin, self.text),
+        }
+    }
+}
+
+/// What all rules of a pack share.
+struct Shared {
+    allowlists: Vec<Arc<Allowlist>>,
+    entropy: f64,
 }
 
 impl Rules {
     /// The pack that comes with Egret.
-    pub const BUILTIN_TOML: &str = include_str!("builtin.toml");
+    pub const BUILTIN_TOML: &str = concat!(
+        include_str!("kinds/cloud.toml"),
+        include_str!("kinds/database.toml"),
+        include_str!("kinds/code.toml"),
+        include_str!("kinds/ci.toml"),
+        include_str!("kinds/registry.toml"),
+        include_str!("kinds/models.toml"),
+        include_str!("kinds/search.toml"),
+        include_str!("kinds/chat.toml"),
+        include_str!("kinds/mail.toml"),
+        include_str!("kinds/payment.toml"),
+        include_str!("kinds/wallet.toml"),
+        include_str!("kinds/monitoring.toml"),
+        include_str!("kinds/identity.toml"),
+        include_str!("kinds/social.toml"),
+        include_str!("kinds/work.toml"),
+        include_str!("kinds/places.toml"),
+        include_str!("kinds/keys.toml"),
+        include_str!("kinds/generic.toml"),
+    );
 
     /// Compiles the pack that comes with Egret.
     pub fn builtin() -> Result<Self, RuleError> {
         Self::compile(&[("builtin", Self::BUILTIN_TOML)])
     }
 
-    /// Compiles packs, each with the name that its errors carry. A rule keeps its place: of two equally long matches
-    /// the earlier rule's wins. `keywords` is read and not needed: how a match begins follows from its expression.
+    /// Compiles packs that extend no files, each with the name that its errors carry.
     pub fn compile(packs: &[(&str, &str)]) -> Result<Self, RuleError> {
-        let mut compiled = Self {
-            rules: Vec::new(),
-            prefilter: Prefilter::new(),
-        };
-        for (origin, text) in packs {
-            compiled.take_pack(origin, text)?;
+        let sources: Vec<Source> = packs
+            .iter()
+            .map(|(origin, text)| Source {
+                origin: (*origin).to_owned(),
+                text: (*text).to_owned(),
+            })
+            .collect();
+        Self::compile_with(&sources, &mut |_, _| None)
+    }
+
+    /// Compiles packs. `load` reads the file that a pack extends: it is given the pack's origin and the path as the pack
+    /// writes it. A rule keeps its place: of two equally long matches the earlier rule's wins.
+    pub fn compile_with(
+        packs: &[Source],
+        load: &mut dyn FnMut(&str, &str) -> Option<Source>,
+    ) -> Result<Self, RuleError> {
+        let mut gathered = Gathered::default();
+        let merged = packs.iter().map(|pack| Merged::read(pack, load, &mut gathered.notes));
+        let mut merged = merged.collect::<Result<Vec<Merged>, RuleError>>()?;
+        share_audiences(&mut merged);
+        for (pack, source) in merged.into_iter().zip(packs) {
+            gathered.take_pack(&source.origin, pack)?;
         }
-        if compiled.rules.is_empty() {
+        if gathered.all.is_empty() {
             return Err(RuleError::Empty);
         }
-        compiled.prefilter.finish().map_err(|error| RuleError::Regex {
+        let prefilter = gathered.beginnings.search().map_err(|error| RuleError::Regex {
             origin: "all packs".to_owned(),
             rule: "*".to_owned(),
             problem: error.to_string(),
         })?;
-        Ok(compiled)
+        Ok(Self {
+            all: gathered.all,
+            prefilter,
+            notes: gathered.notes,
+        })
     }
 
-    fn take_pack(&mut self, origin: &str, text: &str) -> Result<(), RuleError> {
-        let pack: Pack = toml::from_str(text).map_err(|source| RuleError::Parse {
-            origin: origin.to_owned(),
-            source: Box::new(source),
-        })?;
-        let keys = [
-            (
-                "extend",
-                pack.extend.is_some(),
-                "list each pack under redaction.rules instead",
-            ),
-            ("allowlist", pack.allowlist.is_some(), NO_ALLOWLISTS),
-            ("allowlists", pack.allowlists.is_some(), NO_ALLOWLISTS),
-        ];
-        refuse_unusable(origin, "*", &keys)?;
-        for entry in pack.rules {
-            self.take_rule(origin, entry)?;
-        }
-        Ok(())
-    }
-
-    fn take_rule(&mut self, origin: &str, entry: Entry) -> Result<(), RuleError> {
-        if self.rules.iter().any(|rule| *rule.id == entry.id) {
-            return Err(RuleError::Duplicate {
-                origin: origin.to_owned(),
-                rule: entry.id,
-            });
-        }
-        let index = u16::try_from(self.rules.len())
-            .ok()
-            .filter(|_| self.rules.len() < RULES_MAX)
-            .map(RuleIndex)
-            .ok_or_else(|| RuleError::TooMany {
-                origin: origin.to_owned(),
-            })?;
-        let rule = Rule::compile(origin, entry)?;
-        self.prefilter
-            .add(index, &rule.automaton)
-            .map_err(|_| RuleError::unusable(origin, &rule.id, "regex", NO_BEGINNING))?;
-        self.rules.push(rule);
-        Ok(())
+    /// What of the packs means less in traffic than in a file, or nothing.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// The rule at `index`.
     pub fn rule(&self, index: RuleIndex) -> Option<&Rule> {
-        self.rules.get(index.position())
+        self.all.get(index.position())
     }
 
     /// The rule of that id.
@@ -121,40 +193,209 @@ impl Rules {
 
     /// All rules, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
-        self.rules.iter()
+        self.all.iter()
     }
 
     /// How many rules there are; at least 1.
     pub fn len(&self) -> usize {
-        self.rules.len()
+        self.all.len()
     }
 
     /// Never: no rules is an error of [`Rules::compile`].
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.all.is_empty()
     }
 }
 
+/// Rules on their way to becoming [`Rules`].
+#[derive(Default)]
+struct Gathered {
+    all: Vec<Rule>,
+    beginnings: Beginnings,
+    notes: Vec<Note>,
+}
+
+impl Gathered {
+    fn take_pack(&mut self, origin: &str, mut pack: Merged) -> Result<(), RuleError> {
+        let (targeted, global): (Vec<_>, Vec<_>) = pack
+            .allowlists
+            .drain(..)
+            .partition(|allowlist| !allowlist.target_rules.is_empty());
+        let mut shared = Shared {
+            allowlists: allowlists(origin, "*", &global)?,
+            entropy: 0.0,
+        };
+        for text in &pack.filters {
+            let filter = Filter::parse(text);
+            self.note_ignored(&filter, |text| Note::of_file(origin, text));
+            shared.allowlists.extend(allowlists(origin, "*", &filter.allowlists)?);
+            shared.entropy = shared.entropy.max(filter.entropy);
+        }
+        for allowlist in targeted {
+            self.target(origin, &allowlist, &mut pack)?;
+        }
+        for rule in pack.rules {
+            if pack.has_default && rule.entry.regex.is_empty() && rule.entry.path.is_empty() {
+                self.notes.push(Note::of_rule(
+                    &rule,
+                    "changes a rule that the pack that comes with Egret does not have; it has no effect",
+                ));
+            } else {
+                self.take_rule(rule, &shared)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an allowlist to the rules that it names.
+    fn target(&mut self, origin: &str, allowlist: &AllowlistEntry, pack: &mut Merged) -> Result<(), RuleError> {
+        for id in &allowlist.target_rules {
+            let rule = pack.rules.iter_mut().find(|rule| rule.entry.id() == id);
+            match rule {
+                Some(rule) => rule.entry.allowlists.push(allowlist.clone()),
+                None if pack.has_default => {
+                    let text =
+                        format!("`targetRules` names {id:?}, which the pack that comes with Egret does not have");
+                    self.notes.push(Note::of_file(origin, &text));
+                }
+                None => {
+                    return Err(RuleError::Unknown {
+                        origin: origin.to_owned(),
+                        rule: "*".to_owned(),
+                        key: "targetRules",
+                        unknown: id.clone(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_rule(&mut self, rule: Placed, shared: &Shared) -> Result<(), RuleError> {
+        let index = u16::try_from(self.all.len())
+            .ok()
+            .filter(|_| self.all.len() < RULES_MAX)
+            .map(RuleIndex)
+            .ok_or_else(|| RuleError::TooMany {
+                origin: rule.place.clone(),
+            })?;
+        self.note(&rule);
+        let place = rule.place.clone();
+        if let Some(rule) = Rule::compile(rule, shared)? {
+            self.search_for(index, &place, &rule)?;
+            self.all.push(rule);
+        }
+        Ok(())
+    }
+
+    /// Has the rule's matches looked for by how they begin. This is where a rule without a beginning would be looked for by its
+    /// keywords.
+    fn search_for(&mut self, index: RuleIndex, place: &str, rule: &Rule) -> Result<(), RuleError> {
+        self.beginnings
+            .add(index, &rule.automaton)
+            .or_else(|no_beginning| match rule.entry.check.and_then(Check::number) {
+                Some(number) => Ok(self.beginnings.add_number(index, number)),
+                None => Err(no_beginning),
+            })
+            .map_err(|_| RuleError::unusable(place, &rule.id, "regex", NO_BEGINNING))
+    }
+
+    /// Notes what of a rule means less in traffic.
+    fn note(&mut self, rule: &Placed) {
+        let entry = &rule.entry;
+        let never =
+            |allowlist: &AllowlistEntry| Allowlist::compile(allowlist).is_ok_and(|compiled| !compiled.applies());
+        let notes = [
+            (
+                entry.regex.is_empty() && !entry.path.is_empty(),
+                "only looks at file names, which traffic does not have; it finds nothing",
+            ),
+            (
+                !entry.regex.is_empty() && !entry.path.is_empty(),
+                "`path` does not narrow it: traffic has no files",
+            ),
+            (
+                !entry.required.is_empty(),
+                "`required` rules are not waited for: it counts without them",
+            ),
+            (entry.skip_report, "has `skipReport`, so it is not looked for"),
+            (entry.token_efficiency, "`tokenEfficiency` is not evaluated"),
+            (
+                entry.allowlists.iter().any(never),
+                "an allowlist of it depends on paths or commits, which traffic does not have; it never applies",
+            ),
+        ];
+        let notes = notes.into_iter().filter(|(there, _)| *there);
+        self.notes.extend(notes.map(|(_, text)| Note::of_rule(rule, text)));
+        if let Some(filter) = &entry.filter {
+            self.note_ignored(&Filter::parse(filter), |text| Note::of_rule(rule, text));
+        }
+    }
+
+    fn note_ignored(&mut self, filter: &Filter, note: impl Fn(&str) -> Note) {
+        let text = |ignored: &String| format!("this part of its `filter` is not evaluated: {ignored}");
+        self.notes
+            .extend(filter.ignored.iter().map(|ignored| note(&text(ignored))));
+    }
+}
+
+/// Compiles an expression, without its large counts when it is too large with them.
+fn automaton(expression: &str) -> Result<Automaton, String> {
+    Automaton::compile(expression).or_else(|error| match without_counts(expression) {
+        Ok(wider) if wider != expression => Automaton::compile(&wider).map_err(|error| error.to_string()),
+        _ => Err(error.to_string()),
+    })
+}
+
+/// Gives rules of one name, in packs listed side by side, the audience and prefix that any of them has.
+fn share_audiences(packs: &mut [Merged]) {
+    let mut known: HashMap<String, (Option<Audience>, Vec<String>)> = HashMap::new();
+    for rule in packs.iter().flat_map(|pack| &pack.rules) {
+        let (audience, prefix) = known.entry(rule.entry.id().to_owned()).or_default();
+        if audience.is_none() {
+            audience.clone_from(&rule.entry.audience);
+        }
+        if prefix.is_empty() {
+            prefix.clone_from(&rule.entry.prefix);
+        }
+    }
+    for rule in packs.iter_mut().flat_map(|pack| &mut pack.rules) {
+        let Some((audience, prefix)) = known.get(rule.entry.id()) else {
+            continue;
+        };
+        if rule.entry.audience.is_none() {
+            rule.entry.audience.clone_from(audience);
+        }
+        if rule.entry.prefix.is_empty() {
+            rule.entry.prefix.clone_from(prefix);
+        }
+    }
+}
+
+fn allowlists(place: &str, rule: &str, entries: &[AllowlistEntry]) -> Result<Vec<Arc<Allowlist>>, RuleError> {
+    let error = |AllowlistError { key, problem }| RuleError::Allowlist {
+        origin: place.to_owned(),
+        rule: rule.to_owned(),
+        key,
+        problem,
+    };
+    let compiled = entries
+        .iter()
+        .map(|entry| Allowlist::compile(entry).map(Arc::new).map_err(error));
+    compiled.collect()
+}
+
 impl Rule {
-    fn compile(origin: &str, entry: Entry) -> Result<Self, RuleError> {
+    /// Compiles a rule; `None` for one that is not looked for.
+    fn compile(rule: Placed, shared: &Shared) -> Result<Option<Self>, RuleError> {
+        let Placed { place, mut entry } = rule;
+        let id: Arc<str> = entry.id().into();
         let window = entry.window.unwrap_or(WINDOW);
         let keys = [
-            ("id", entry.id.is_empty(), "give the rule a name"),
-            (
-                "path",
-                entry.path.is_some(),
-                "traffic has no file paths; leave the key, or the rule, out",
-            ),
-            ("allowlist", entry.allowlist.is_some(), NO_ALLOWLISTS),
-            ("allowlists", entry.allowlists.is_some(), NO_ALLOWLISTS),
-            (
-                "required",
-                entry.required.is_some(),
-                "rules that need one another are not supported; leave it out",
-            ),
+            ("id", id.trim().is_empty(), "give the rule a name"),
             (
                 "regex",
-                entry.regex.is_none(),
+                entry.regex.is_empty() && entry.path.is_empty(),
                 "a rule without an expression finds nothing; give one",
             ),
             (
@@ -164,24 +405,45 @@ impl Rule {
             ),
             ("entropy", !entry.entropy.is_finite(), "choose 0 to 8 bits"),
         ];
-        refuse_unusable(origin, &entry.id, &keys)?;
-        let automaton =
-            Automaton::compile(entry.regex.as_deref().unwrap_or_default()).map_err(|error| RuleError::Regex {
-                origin: origin.to_owned(),
-                rule: entry.id.clone(),
-                problem: error.to_string(),
-            })?;
-        let no_group = entry.secret_group > automaton.group_count();
+        refuse_unusable(&place, &id, &keys)?;
+        let regex = |problem: String| RuleError::Regex {
+            origin: place.clone(),
+            rule: id.to_string(),
+            problem,
+        };
+        let ending = if id.starts_with(GENERIC) {
+            Ending::AsWritten
+        } else {
+            Ending::Relaxed
+        };
+        let ours = translate(&entry.regex).map_err(|error| regex(error.to_string()))?;
+        let reshaped = reshape(&ours, ending).map_err(|error| regex(error.to_string()))?;
+        let no_group = entry.secret_group > reshaped.groups;
         let key = [("secretGroup", no_group, "the expression has no group of that number")];
-        refuse_unusable(origin, &entry.id, &key)?;
-        Ok(Self {
-            id: entry.id.as_str().into(),
+        refuse_unusable(&place, &id, &key)?;
+        let mut exceptions = allowlists(&place, &id, &entry.allowlists)?;
+        let mut bound = entry.entropy.max(shared.entropy);
+        if let Some(filter) = entry.filter.take() {
+            let filter = Filter::parse(&filter);
+            exceptions.extend(allowlists(&place, &id, &filter.allowlists)?);
+            bound = bound.max(filter.entropy);
+        }
+        if entry.regex.is_empty() || entry.skip_report {
+            return Ok(None);
+        }
+        exceptions.extend(shared.allowlists.iter().map(Arc::clone));
+        exceptions.retain(|allowlist| allowlist.applies());
+        let automaton = automaton(&reshaped.expression).map_err(regex)?;
+        Ok(Some(Self {
+            id,
             entry,
+            entropy: bound,
+            allowlists: exceptions,
             automaton,
-        })
+        }))
     }
 
-    /// Its name, unique among its rules.
+    /// Its name.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -198,22 +460,31 @@ impl Rule {
     /// Host patterns where a secret of this kind is at home, as allowlists write them; a lone `*` means any host that
     /// the policy allows.
     pub fn audience_hosts(&self) -> &[String] {
-        &self.entry.audience.hosts
+        self.audience().map_or(&[], |audience| &audience.hosts)
     }
 
     /// Names of the headers, in lower case, in which it is at home there.
     pub fn audience_headers(&self) -> &[String] {
-        &self.entry.audience.headers
+        self.audience().map_or(&[], |audience| &audience.headers)
     }
 
     /// Names of the query keys in whose values it is at home there.
     pub fn audience_queries(&self) -> &[String] {
-        &self.entry.audience.queries
+        self.audience().map_or(&[], |audience| &audience.queries)
     }
 
     /// Whether it is at home in the path of requests there, as a webhook's secret is.
     pub fn audience_path(&self) -> bool {
-        self.entry.audience.path
+        self.audience().is_some_and(|audience| audience.path)
+    }
+
+    fn audience(&self) -> Option<&Audience> {
+        self.entry.audience.as_ref()
+    }
+
+    /// What somebody who finds such a secret can do with it.
+    pub fn severity(&self) -> Severity {
+        self.entry.severity.unwrap_or_default()
     }
 
     /// Its tags.
@@ -255,14 +526,21 @@ impl Rule {
             .unwrap_or(0)
     }
 
-    /// Whether `secret` satisfies what the rule asks besides its expression, and isn't a replacement already.
-    pub(super) fn passes(&self, secret: &[u8]) -> bool {
+    /// Whether what it finds is packed text, in which there may be secrets.
+    pub(super) fn is_packed(&self) -> bool {
+        self.entry.check == Some(Check::Gzip)
+    }
+
+    /// Whether `secret` satisfies what the rule asks besides its expression, and isn't a replacement already. Where the match around
+    /// it is not known, allowlists that look at that don't hold.
+    pub(super) fn passes(&self, secret: &[u8], matched: Option<&[u8]>) -> bool {
         let (_, hidden) = secret
             .split_at_checked(self.public_prefix(secret))
             .unwrap_or((b"", secret));
         !is_filled(hidden)
-            && (self.entry.entropy <= 0.0 || entropy(hidden) > self.entry.entropy)
+            && (self.entropy <= 0.0 || entropy(hidden) > self.entropy)
             && self.entry.check.is_none_or(|check| check.holds(secret))
+            && !self.allowlists.iter().any(|allowlist| allowlist.holds(secret, matched))
     }
 }
 
@@ -281,6 +559,7 @@ impl std::fmt::Debug for Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redact::{FingerprintKey, Redactor, Replacement};
 
     #[track_caller]
     fn check_refused(pack: &str, says: &str) {
@@ -293,41 +572,246 @@ mod tests {
         check_refused("", "no rules");
         check_refused("[[rules]]\nid = 1", "own.toml");
         check_refused("[[rules]]\nid = 'x'\nregexp = 'a'", "unknown field `regexp`");
-        check_refused("[[rules]]\nid = 'x'\nregex = '('", "own.toml: rule \"x\": key `regex`");
+        check_refused(
+            "[[rules]]\nid = 'x'\nregex = '('",
+            "own.toml:2: rule \"x\": key `regex`: near byte 0",
+        );
+        check_refused(
+            "[[rules]]\nid = 'x'\nregex = 'acme(?=x)'",
+            "key `regex`: near byte 4: look-around",
+        );
+        check_refused(
+            "\n[[rules]]\nid = 'x'\nregex = 'acme\\C'",
+            "own.toml:3: rule \"x\": key `regex`: at byte 4",
+        );
         check_refused("[[rules]]\nid = 'x'\nregex = '[a-z]{32}'", "at least three bytes");
         check_refused("[[rules]]\nid = 'x'\nregex = 'ab'", "at least three bytes");
-        check_refused("[[rules]]\nid = 'x'\npath = 'a'\nregex = 'abcd'", "key `path`");
         check_refused("[[rules]]\nid = 'x'", "key `regex`");
+        check_refused("[[rules]]\nid = ' '\nregex = 'abcd'", "key `id`");
         check_refused(
             "[[rules]]\nid = 'x'\nregex = 'abcd'\nsecretGroup = 1",
             "key `secretGroup`",
         );
         check_refused("[[rules]]\nid = 'x'\nregex = 'abcd'\nwindow = 100000", "key `window`");
-        check_refused("[extend]\nuseDefault = true", "rule \"*\": key `extend`");
-        check_refused("[[allowlists]]\nregexes = ['a']", "key `allowlists`");
+        check_refused("[[rules]]\nid = 'x'\nregex = 'abcd'\nentropy = nan", "key `entropy`");
         let rule = "[[rules]]\nid = 'x'\nregex = 'abcd'\n";
-        check_refused(&format!("{rule}{rule}"), "is there twice");
+        check_refused(&format!("{rule}{rule}"), "own.toml:5: rule \"x\" is there twice");
+        check_refused(&format!("{rule}[[rules.required]]\nid = 'y'"), "there is no rule \"y\"");
         check_refused(
-            &format!("{rule}[[rules.allowlists]]\nstopwords = ['a']"),
-            "key `allowlists`",
+            &format!("{rule}[[rules.allowlists]]\ndescription = 'none'"),
+            "own.toml:2: rule \"x\": key `allowlists`: an allowlist needs",
+        );
+        check_refused(
+            &format!("{rule}[[rules.allowlists]]\nregexes = ['(']"),
+            "rule \"x\": key `regexes`",
+        );
+        check_refused(
+            &format!("{rule}[rules.allowlist]\nstopwords = ['a']\n[[rules.allowlists]]\nstopwords = ['a']"),
+            "exclude each other",
+        );
+        check_refused(
+            &format!("{rule}[[allowlists]]\nregexTarget = 'all'\nregexes = ['a']"),
+            "key `regexTarget`",
+        );
+        check_refused(
+            &format!("{rule}[[allowlists]]\ntargetRules = ['y']\nstopwords = ['a']"),
+            "key `targetRules`: there is no rule \"y\"",
         );
     }
 
+    fn rules(pack: &str) -> Rules {
+        Rules::compile(&[("own.toml", pack)]).unwrap()
+    }
+
+    /// What is left of `text`, with `#` for each secret.
+    fn left(rules: Rules, text: &str) -> String {
+        let template: Replacement = "#".parse().unwrap();
+        let redactor = Redactor::new(Arc::new(rules), template, FingerprintKey::new(&[7; 32]));
+        let redacted = redactor.value(text.as_bytes(), &|_| false);
+        redacted.map_or(text.to_owned(), |(left, _)| String::from_utf8(left).unwrap())
+    }
+
+    #[track_caller]
+    fn check_left(pack: &str, text: &str, expected: &str) {
+        assert_eq!(left(rules(pack), text), expected, "{pack}");
+    }
+
+    /// Every field, and the shapes of expressions that the format's users write.
+    const EVERYTHING: &str = r#"
+title = "Acme"
+description = "All of it"
+minVersion = "v8.25.0"
+betterleaksMinVersion = "v1.6.0"
+prefilter = 'matchesAny(get(attributes, "path", ""), [`\.png$`])'
+filter = 'matchesAny(finding["secret"], [`^x+$`]) || containsAny(finding["secret"], ["placeholder"])'
+
+[extend]
+disabledRules = ["none"]
+
+[[allowlists]]
+description = "global"
+paths = ['(?i)\.(?:bmp|gif)$']
+regexes = ['^\$(?:\d+|{\d+})$']
+stopWords = ["0123456789abcdef"]
+commits = ["abc"]
+
+[[allowlists]]
+targetRules = ["acme-token"]
+condition = "AND"
+regexTarget = "secret"
+regexes = ['^acme_f']
+stopwords = ["FAKE"]
+
+[[rules]]
+id = "acme-token"
+description = "An Acme token"
+regex = '''(?i)[\w.-]{0,50}?(?:acme)(?:[ \t\w.-]{0,20})[\s'"]{0,3}(?:=|>|:{1,3}=|\|\||:|=>|\?=|,)[\x60'"\s=]{0,5}(acme_[a-z0-9]{16})(?:[\x60'"\s;]|\\[nr]|$)'''
+secretGroup = 1
+entropy = 2
+keywords = ["acme"]
+tags = ["acme", "token"]
+path = '(?i)\.env$'
+specificity = 10
+confidence = "high"
+tokenEfficiency = true
+validate = '{"result": "unknown"}'
+filter = 'entropy(finding["secret"]) <= 2.5 || failsTokenEfficiency(finding["secret"])'
+[[rules.required]]
+id = "acme-id"
+withinLines = 5
+withinColumns = 10
+[[rules.allowlists]]
+regexTarget = "line"
+regexes = ['(?i)example']
+
+[[rules]]
+id = "acme-id"
+regex = 'acme-id-[0-9]{8}'
+skipReport = true
+
+[[rules]]
+id = "acme-file"
+path = '\.acme$'
+
+[[rules]]
+id = "acme-old"
+regex = 'acme-old-[0-9]{8}'
+components = [{ id = "acme-id", optional = true, within = "-5L,+2L" }]
+[rules.allowlist]
+paths = ['\.md$']
+"#;
+
     #[test]
-    fn gitleaks_fields_are_read() {
-        let pack = r"
-            title = 'own'
-            [[rules]]
-            id = 'corp-token'
-            description = 'A token'
-            regex = '(?i)corp_([a-z0-9]{20})'
-            secretGroup = 1
-            entropy = 2.5
-            keywords = ['corp_']
-            tags = ['corp']";
-        let rules = Rules::compile(&[("own.toml", pack), ("builtin", Rules::BUILTIN_TOML)]).unwrap();
-        let rule = rules.named("corp-token").unwrap();
-        assert_eq!((rule.description(), rule.tags()), ("A token", &["corp".to_owned()][..]));
-        assert!(rules.named("github-pat").is_some());
+    fn a_file_with_every_field_loads() {
+        let rules = rules(EVERYTHING);
+        let rule = rules.named("acme-token").unwrap();
+        assert_eq!(
+            (rule.description(), rule.tags()),
+            ("An Acme token", &["acme".to_owned(), "token".to_owned()][..])
+        );
+        let ids: Vec<&str> = rules.iter().map(Rule::id).collect();
+        assert_eq!(ids, ["acme-token", "acme-old"]);
+    }
+
+    #[test]
+    fn what_means_less_in_traffic_is_noted() {
+        let notes: Vec<String> = rules(EVERYTHING).notes().iter().map(Note::to_string).collect();
+        let expected = [
+            "own.toml: `prefilter` picks files",
+            "own.toml: `disabledRules` does nothing",
+            "own.toml:27: rule \"acme-token\": `path` does not narrow it",
+            "own.toml:27: rule \"acme-token\": `required` rules are not waited for",
+            "own.toml:27: rule \"acme-token\": `tokenEfficiency` is not evaluated",
+            "own.toml:27: rule \"acme-token\": this part of its `filter` is not evaluated: failsTokenEfficiency",
+            "own.toml:49: rule \"acme-id\": has `skipReport`",
+            "own.toml:54: rule \"acme-file\": only looks at file names",
+            "own.toml:58: rule \"acme-old\": `required` rules are not waited for",
+            "own.toml:58: rule \"acme-old\": an allowlist of it depends on paths",
+        ];
+        for (note, expected) in notes.iter().zip(expected) {
+            assert!(note.starts_with(expected), "{note} is not {expected}");
+        }
+        assert_eq!(notes.len(), expected.len(), "{notes:#?}");
+    }
+
+    #[test]
+    fn all_criteria_decide_together() {
+        for (text, expected) in [
+            ("ACME_KEY = 'acme_0d9f8a7b6c5e4f32'", "ACME_KEY = '#'"),
+            // What follows the token is in no list of files' endings.
+            ("acme=acme_0d9f8a7b6c5e4f32&next=1", "acme=#&next=1"),
+            ("acme: acme_0d9f8a7b6c5e4f32</key>", "acme: #</key>"),
+            ("acme: acme_0d9f8a7b6c5e4f321", "acme: acme_0d9f8a7b6c5e4f321"),
+            // Too little entropy for the rule's filter, though enough for its bound.
+            ("acme=acme_aaaaaaaaaaaabbbb", "acme=acme_aaaaaaaaaaaabbbb"),
+            // A stop word of all rules; and of this one, with and without the other criterion.
+            ("acme=acme_0123456789abcdef", "acme=acme_0123456789abcdef"),
+            ("acme=acme_f0fake7b6c5e4f32", "acme=acme_f0fake7b6c5e4f32"),
+            ("acme=acme_00fake7b6c5e4f32", "acme=#"),
+            // Nobody waits for the rule's partner, and the partner alone is nothing.
+            ("acme-id-12345678", "acme-id-12345678"),
+            ("acme-old-12345678", "#"),
+            // A comment in what is sent means nothing.
+            ("acme-old-12345678 gitleaks:allow", "# gitleaks:allow"),
+        ] {
+            check_left(EVERYTHING, text, expected);
+        }
+    }
+
+    #[test]
+    fn entropy_has_to_be_greater() {
+        let rule = |bound: &str| format!("[[rules]]\nid = 'x'\nregex = 'secret=([a-z]{{4}})'\nentropy = {bound}");
+        check_left(&rule("1"), "secret=abab", "secret=abab");
+        check_left(&rule("0.99"), "secret=abab", "secret=#");
+        check_left(&rule("2"), "secret=abcd", "secret=abcd");
+    }
+
+    #[test]
+    fn the_secret_is_the_named_group_or_the_first_that_is_not_empty() {
+        let rule = |group: usize| format!("[[rules]]\nid = 'x'\nregex = 'secret=(a*)(b+)(c+)'\nsecretGroup = {group}");
+        check_left(&rule(0), "secret=abc", "secret=#bc");
+        check_left(&rule(0), "secret=bc", "secret=#c");
+        check_left(&rule(3), "secret=abc", "secret=ab#");
+        check_left("[[rules]]\nid = 'x'\nregex = 'secret=[a-z]+'", "secret=abc", "#");
+    }
+
+    #[test]
+    fn generic_rules_keep_their_ending() {
+        let ending = r#"(?:[\x60'"\s;]|\\[nr]|$)"#;
+        let rule = |id: &str| format!("[[rules]]\nid = '{id}'\nregex = '''secret=([a-z]{{4}}){ending}'''");
+        check_left(&rule("acme"), "secret=abcd&x", "secret=#&x");
+        check_left(&rule("generic-secret"), "secret=abcd&x", "secret=abcd&x");
+        check_left(&rule("generic-secret"), "secret=abcd;x", "secret=#;x");
+    }
+
+    #[test]
+    fn allowlists_look_at_the_match_where_it_is_known() {
+        let rules = rules(
+            "[[rules]]\nid = 'x'\nregex = 'secret=([a-z]+)'\n[[rules.allowlists]]\nregexTarget = 'match'\nregexes = ['^secret=a']",
+        );
+        let rule = rules.named("x").unwrap();
+        assert!(!rule.passes(b"abc", Some(b"secret=abc")));
+        assert!(rule.passes(b"bc", Some(b"secret=bc")));
+        assert!(rule.passes(b"abc", None));
+    }
+
+    #[test]
+    fn other_spellings_of_keys_are_taken() {
+        let pack = "[[rules]]\nid = 'x'\nregex = 'secret=(a*)(b+)'\nsecretgroup = 2\n[rules.allowList]\nregextarget = \
+                    'match'\nstopWords = ['bbb']";
+        check_left(pack, "secret=abb", "secret=a#");
+        check_left(pack, "secret=abbb", "secret=abbb");
+    }
+
+    #[test]
+    fn packs_side_by_side_find_what_each_finds() {
+        let ours =
+            "[[rules]]\nid = 'acme'\nregex = 'acme_[a-z]{8}'\naudience = {hosts = ['acme.test'], headers = ['token']}";
+        let theirs = "[[rules]]\nid = 'acme'\nregex = '(?i)acme:([a-z]{8})'";
+        for packs in [[("a", ours), ("b", theirs)], [("b", theirs), ("a", ours)]] {
+            let rules = Rules::compile(&packs).unwrap();
+            assert!(rules.iter().all(|rule| rule.audience_hosts() == ["acme.test"]));
+            assert_eq!(left(rules, "acme_abcdefgh acme:abcdefgh"), "# acme:#");
+        }
     }
 }

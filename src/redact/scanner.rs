@@ -6,13 +6,14 @@
 
 use std::ops::Range;
 
-use super::Settings;
+use super::{Settings, packed};
 use super::candidate::{Open, Secret, Verdict};
 use super::credit::Credit;
+use super::dress::Dress;
 use super::endless::Endless;
-use super::findings::Tally;
-use super::prefilter::{Found, Search};
-use super::replacement::Filler;
+use super::findings::{Fingerprint, Tally};
+use super::prefilter::{Found, Passed, Search};
+use super::replacement::{Filler, Replacement};
 use super::rules::{Rule, RuleIndex};
 
 /// A decided part of the input, in order.
@@ -38,9 +39,11 @@ pub(super) struct Scanner {
     mode: Mode,
     /// The byte before the first undecided one.
     before: Option<u8>,
-    /// Candidates before this position have been looked at.
-    from: usize,
+    /// Candidates that have been looked at.
+    passed: Passed,
     credit: Credit,
+    /// Whether packed text within the text is unpacked as well; what was packed twice is not.
+    unpacks: bool,
 }
 
 enum Mode {
@@ -54,8 +57,9 @@ impl Default for Scanner {
         Self {
             mode: Mode::Searching,
             before: None,
-            from: 0,
+            passed: Passed::default(),
             credit: Credit::default(),
+            unpacks: true,
         }
     }
 }
@@ -66,15 +70,30 @@ pub(super) struct Pass<'a> {
     pub(super) text: &'a [u8],
     pub(super) whole: bool,
     at_home: &'a dyn Fn(&Rule) -> bool,
+    unpacks: bool,
 }
 
 impl Pass<'_> {
+    /// Whether a match of `rule` is a secret.
+    pub(super) fn passes(&self, rule: &Rule, secret: &[u8], matched: Option<&[u8]>) -> bool {
+        rule.passes(secret, matched)
+            && (!rule.is_packed() || self.unpacks && !packed::findings(self.settings, secret).is_empty())
+    }
+
     fn is_at_home(&self, rule: RuleIndex) -> bool {
         self.settings.rules.rule(rule).is_some_and(self.at_home)
     }
 }
 
 impl Scanner {
+    /// For text that was packed.
+    pub(super) fn unpacked() -> Self {
+        Self {
+            unpacks: false,
+            ..Self::default()
+        }
+    }
+
     /// Goes over `text`, which begins with the first undecided byte; `whole` when nothing follows it. Hands each
     /// decided piece to `emit`, counts findings in `tally`, and gives the number of bytes decided.
     pub(super) fn advance(
@@ -91,19 +110,22 @@ impl Scanner {
             text,
             whole,
             at_home,
+            unpacks: self.unpacks,
         };
         let mut search = Search::default();
         let mut done = 0;
         loop {
             done = match &mut self.mode {
-                Mode::Searching => match search.next(&settings.rules.prefilter, text, self.from, whole) {
-                    Found::Candidate { at, buckets } => {
+                Mode::Searching => match search.next(&settings.rules.prefilter, text, self.passed, whole) {
+                    Found::Candidate { at, source, numbers } => {
                         self.credit.pay_to(at);
-                        self.mode = Mode::Deciding(Open::new(at, buckets));
+                        self.mode = Mode::Deciding(Open::new(at, source, numbers));
                         continue;
                     }
                     Found::NoneBefore(at) => {
-                        self.from = self.from.max(at);
+                        if at > self.passed.at {
+                            self.passed = Passed::to(at);
+                        }
                         let decided = at.max(done);
                         clean(done..decided, emit);
                         done = decided;
@@ -111,7 +133,7 @@ impl Scanner {
                     }
                 },
                 Mode::Deciding(open) => {
-                    let start = open.start;
+                    let (start, source) = (open.start, open.source);
                     match open.decide(&pass, self.before, &mut self.credit) {
                         Verdict::Undecided => {
                             clean(done..start, emit);
@@ -123,7 +145,7 @@ impl Scanner {
                             self.replace(&pass, &secret, emit, tally)
                         }
                         Verdict::Nothing | Verdict::Secret(_) => {
-                            self.from = start + 1;
+                            self.passed = Passed::candidate(start, source);
                             self.mode = Mode::Searching;
                             continue;
                         }
@@ -131,7 +153,7 @@ impl Scanner {
                 }
                 Mode::Replacing(endless) => match endless.go_on(&pass, done, emit) {
                     (end, true) => {
-                        self.from = end;
+                        self.passed = Passed::to(end);
                         self.mode = Mode::Searching;
                         end
                     }
@@ -149,22 +171,28 @@ impl Scanner {
     /// Writes the replacement of `secret`; gives the position decided to.
     fn replace(&mut self, pass: &Pass<'_>, secret: &Secret, emit: &mut dyn FnMut(Piece), tally: &mut Tally) -> usize {
         self.mode = Mode::Searching;
+        self.passed = Passed::to(secret.text.end);
         let (Some(rule), Some(text)) = (
             pass.settings.rules.rule(secret.rule),
             pass.text.get(secret.text.clone()),
         ) else {
-            self.from = secret.end;
+            self.passed = Passed::to(secret.end);
             return secret.text.start;
         };
-        tally.add(secret.rule, pass.settings.key.fingerprint(text));
+        if let Some((dress, part)) = &secret.beneath {
+            let beneath = dress.decode(text, part.end);
+            let fingerprint = count(pass.settings, secret.rule, beneath.get(part.clone()).unwrap_or_default(), tally);
+            let with = rewritten(pass.settings, rule, text, *dress, beneath, part.clone(), fingerprint);
+            emit(Piece::Replaced { len: text.len(), with });
+            return secret.text.end;
+        }
+        let fingerprint = count(pass.settings, secret.rule, text, tally);
         let before = left_of(pass.text, secret.text.start, self.before);
         let kept = rule.public_prefix(text);
-        let (filler, with) = Filler::begin(&pass.settings.replacement, rule.id(), text, kept, before);
+        let (filler, with) = Filler::begin(&pass.settings.replacement, rule.id(), text, kept, before, fingerprint);
         emit(Piece::Replaced { len: text.len(), with });
-        self.from = secret.text.end;
-        if let Some(state) = secret.open {
-            let Secret { rule, end, .. } = *secret;
-            self.mode = Mode::Replacing(Endless::new(rule, state, end, filler));
+        if let Some(open) = secret.open {
+            self.mode = Mode::Replacing(Endless::new(secret.rule, open, secret.end, filler));
         }
         secret.text.end
     }
@@ -177,7 +205,7 @@ impl Scanner {
     /// Counts positions from the byte at `done` on.
     fn rebase(&mut self, done: usize, text: &[u8]) {
         self.before = left_of(text, done, self.before);
-        self.from = self.from.saturating_sub(done);
+        self.passed.rebase(done);
         self.credit.rebase(done);
         match &mut self.mode {
             Mode::Searching => {}
@@ -190,6 +218,45 @@ impl Scanner {
 fn clean(part: Range<usize>, emit: &mut dyn FnMut(Piece)) {
     if !part.is_empty() {
         emit(Piece::Clean(part.len()));
+    }
+}
+
+/// Counts a secret; of packed text, what is packed in it.
+fn count(settings: &Settings, rule: RuleIndex, secret: &[u8], tally: &mut Tally) -> Fingerprint {
+    let fingerprint = settings.key.fingerprint(secret);
+    let packed = settings.rules.rule(rule).is_some_and(Rule::is_packed);
+    let within = if packed { packed::findings(settings, secret) } else { Tally::default() };
+    if within.is_empty() {
+        tally.add(rule, fingerprint);
+    } else {
+        tally.merge(within);
+    }
+    fingerprint
+}
+
+/// The text with the secret at `part` of what is `beneath` its dress replaced. Its length stays even with a template, as far
+/// as the text is coded: another length would break what follows.
+fn rewritten(
+    settings: &Settings,
+    rule: &Rule,
+    text: &[u8],
+    dress: Dress,
+    mut beneath: Vec<u8>,
+    part: Range<usize>,
+    fingerprint: Fingerprint,
+) -> Vec<u8> {
+    let secret = beneath.get(part.clone()).unwrap_or_default();
+    let replacement = if dress.has_coat() { &Replacement::SameLength } else { &settings.replacement };
+    let kept = rule.public_prefix(secret);
+    let (_, with) = Filler::begin(replacement, rule.id(), secret, kept, None, fingerprint);
+    match beneath.get_mut(part) {
+        Some(secret) if secret.len() == with.len() => {
+            secret.copy_from_slice(&with);
+            let mut text = text.to_vec();
+            dress.rewrite(&mut text, &beneath);
+            text
+        }
+        _ => with,
     }
 }
 

@@ -1,63 +1,70 @@
-//! The search for texts that are so long that looking at every fourth byte finds them.
+//! The search for texts that are so long that looking at every fourth byte finds them. Their case is not regarded.
 
-/// How long a text is at least: wherever it stands, one of the looks falls on four bytes of it.
-pub(super) const LEAST: usize = STRIDE + 3;
+use std::ops::Range;
+
+use super::table::{Gram, Table};
+
+/// How long a text is: wherever it stands, one of the looks falls on four bytes of it.
+pub(super) const LENGTH: usize = STRIDE + 3;
 /// The distance of two looks.
 const STRIDE: usize = 4;
 /// How many looks there are before a decision.
 const AT_ONCE: usize = 8;
-/// The table's size, as a power of two: small enough for the first cache, large enough that few other texts hit.
-const BITS: u32 = 14;
+/// Folds the case of letters, and some other bytes into one another.
+const FOLD: u8 = 0x20;
 
-/// A search for texts of at least [`LEAST`] bytes, of which none begins with another.
-pub(super) struct Stems {
-    texts: Vec<Vec<u8>>,
-    /// For each hash one more than the position of the first part that has it, or 0. The last number stands for all
-    /// later parts as well.
-    table: Box<[u8; 1 << BITS]>,
-    /// Sorted by hash.
-    parts: Vec<Part>,
+/// The beginning of a text, folded.
+pub(super) type Stem = [u8; LENGTH];
+
+/// A search for stems, each with its values.
+pub(super) struct Stems<T> {
+    stems: Vec<(Stem, Range<u32>)>,
+    values: Vec<T>,
+    /// For each four bytes of a stem, where in which stem they stand.
+    parts: Table<(u8, u32)>,
 }
 
-/// Four bytes of a text.
-struct Part {
-    bytes: [u8; 4],
-    /// Where in the text they stand.
-    offset: usize,
-    text: usize,
+/// The stem that `text` has, if it is long enough.
+pub(super) fn stem(text: &[u8]) -> Option<Stem> {
+    text.first_chunk::<LENGTH>().map(|stem| stem.map(|byte| byte | FOLD))
 }
 
-impl Stems {
-    pub(super) fn new<'a>(texts: impl Iterator<Item = &'a Vec<u8>>) -> Self {
-        let texts: Vec<_> = texts.cloned().collect();
+impl<T: Clone + Ord> Stems<T> {
+    pub(super) fn new(mut pairs: Vec<(Stem, T)>) -> Self {
+        pairs.sort_unstable();
+        pairs.dedup();
+        let mut stems = Vec::new();
         let mut parts = Vec::new();
-        for (number, text) in texts.iter().enumerate() {
-            let windows = text.windows(4).filter_map(|part| part.first_chunk());
-            parts.extend(windows.take(STRIDE).enumerate().map(|(offset, bytes)| Part {
-                bytes: *bytes,
-                offset,
-                text: number,
-            }));
-        }
-        parts.sort_unstable_by_key(|part: &Part| place(part.bytes));
-        let mut table = Box::new([0; 1 << BITS]);
-        for (nth, part) in (1_usize..).zip(&parts) {
-            if let Some(entry @ 0) = table.get_mut(place(part.bytes)) {
-                *entry = u8::try_from(nth).unwrap_or(u8::MAX);
+        let mut first = 0;
+        for same in pairs.chunk_by(|(one, _), (other, _)| one == other) {
+            let end = first + u32::try_from(same.len()).unwrap_or(0);
+            if let Some((stem, _)) = same.first() {
+                let number = u32::try_from(stems.len()).unwrap_or(u32::MAX);
+                let windows = stem.windows(4).filter_map(|part| part.first_chunk());
+                parts.extend((0..).zip(windows).map(|(offset, part)| (Gram::from_le_bytes(*part), (offset, number))));
+                stems.push((*stem, first..end));
             }
+            first = end;
         }
-        Self { texts, table, parts }
+        let values = pairs.into_iter().map(|(_, value)| value).collect();
+        Self { stems, values, parts: Table::new(parts) }
+    }
+}
+
+impl<T> Stems<T> {
+    pub(super) fn value(&self, number: u32) -> Option<&T> {
+        self.values.get(usize::try_from(number).ok()?)
     }
 
-    /// The first text in `text` at or after `from`: where, and its number.
+    /// The first stem in `text` at or after `from`: where, and the numbers of its values.
     #[inline(never)]
-    pub(super) fn find(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+    pub(super) fn find(&self, text: &[u8], from: usize) -> Option<(usize, Range<u32>)> {
         let (looks, _) = text.get(from..)?.as_chunks::<STRIDE>();
         let mut nth = 0;
         loop {
             nth += self.clean_looks(looks.get(nth..)?);
             for look in looks.get(nth..)?.iter().take(AT_ONCE) {
-                if self.first(*look) != 0
+                if self.parts.hint(folded(*look)) & 1 != 0
                     && let Some(found) = self.around(text, from, from + nth * STRIDE, *look)
                 {
                     return Some(found);
@@ -72,40 +79,48 @@ impl Stems {
 
     /// How many looks meet nothing, a multiple of [`AT_ONCE`].
     #[inline]
-    fn clean_looks(&self, looks: &[[u8; 4]]) -> usize {
+    fn clean_looks(&self, looks: &[[u8; STRIDE]]) -> usize {
         let (groups, _) = looks.as_chunks::<AT_ONCE>();
         let clean = groups
             .iter()
-            .take_while(|group| group.iter().fold(0, |any, look| any | self.first(*look)) == 0);
+            .take_while(|group| group.iter().fold(0, |any, look| any | self.parts.hint(folded(*look))) & 1 == 0);
         clean.count() * AT_ONCE
     }
 
-    #[inline]
-    fn first(&self, look: [u8; 4]) -> u8 {
-        self.table.get(place(look)).copied().unwrap_or(0)
+    /// The first stem from `from` on that has the bytes at `at` among its first.
+    fn around(&self, text: &[u8], from: usize, at: usize, look: [u8; STRIDE]) -> Option<(usize, Range<u32>)> {
+        self.parts
+            .values(folded(look))
+            .iter()
+            .filter_map(|(offset, number)| {
+                let start = at.checked_sub(usize::from(*offset)).filter(|start| *start >= from)?;
+                let (known, values) = self.stems.get(usize::try_from(*number).ok()?)?;
+                (stem(text.get(start..)?)? == *known).then(|| (start, values.clone()))
+            })
+            .min_by_key(|(start, _)| *start)
     }
 
-    /// The first text from `from` on that has the bytes at `at` among its first.
-    fn around(&self, text: &[u8], from: usize, at: usize, look: [u8; 4]) -> Option<(usize, usize)> {
-        let first = usize::from(self.first(look)).checked_sub(1)?;
-        let parts = self.parts.get(first..)?.iter();
-        parts
-            .take_while(|part| place(part.bytes) <= place(look))
-            .filter(|part| part.bytes == look)
-            .filter_map(|part| {
-                let start = at.checked_sub(part.offset).filter(|start| *start >= from)?;
-                let known = self.texts.get(part.text)?;
-                text.get(start..)?.starts_with(known).then_some((start, part.text))
-            })
-            .min()
+    /// The first position at or after `from` of less than a stem at the end of `text` that one could begin with.
+    pub(super) fn unfinished(&self, text: &[u8], from: usize) -> usize {
+        let first = text.len().saturating_sub(LENGTH - 1).max(from);
+        let begins = |rest: &[u8]| {
+            let mut folded = [0; LENGTH];
+            for (to, byte) in folded.iter_mut().zip(rest) {
+                *to = byte | FOLD;
+            }
+            let length = rest.len().min(LENGTH);
+            let nth = self.stems.partition_point(|(stem, _)| *stem < folded);
+            self.stems.get(nth).is_some_and(|(stem, _)| stem.get(..length) == folded.get(..length))
+        };
+        (first..text.len())
+            .find(|at| text.get(*at..).is_some_and(begins))
+            .unwrap_or(text.len())
     }
 }
 
-/// Where in the table four bytes are: multiplied out, so that similar texts lie apart.
 #[inline]
-fn place(bytes: [u8; 4]) -> usize {
-    let hash = u32::from_le_bytes(bytes).wrapping_mul(0x9E37_79B1) >> (32 - BITS);
-    usize::try_from(hash).unwrap_or(0)
+fn folded(look: [u8; STRIDE]) -> Gram {
+    Gram::from_le_bytes(look) | Gram::from_le_bytes([FOLD; STRIDE])
 }
 
 #[cfg(test)]
@@ -114,25 +129,33 @@ mod tests {
 
     use super::*;
 
-    fn bytewise(texts: &[Vec<u8>], text: &[u8], from: usize) -> Option<(usize, usize)> {
-        (from..text.len()).find_map(|at| {
-            let nth = texts.iter().position(|known| text[at..].starts_with(known))?;
-            Some((at, nth))
-        })
-    }
-
     proptest! {
         #[test]
         fn looks_and_bytes_agree(
-            pieces in proptest::collection::vec("(secret_a|AccountK|aaaaaaa|postgres)?[a-eS_ ]{0,9}", 0..12),
+            pieces in proptest::collection::vec("(secret_a|ACCOUNTK|aaaaaaa|postgres)?[a-eS_ ]{0,9}", 0..12),
             from in 0_usize..20,
         ) {
-            let texts: Vec<_> = ["secret_a", "AccountK", "aaaaaaa", "postgres", "abcabcd"]
-                .map(|text| text.as_bytes().to_vec()).into();
+            let stems: Vec<_> = (0_u32..)
+                .zip(["secret_a", "AccountK", "aaaaaaa", "postgres", "abcabcd"])
+                .map(|(n, text)| (stem(text.as_bytes()).unwrap(), n))
+                .collect();
             let text = pieces.concat().into_bytes();
             let from = from.min(text.len());
-            let stems = Stems::new(texts.iter());
-            prop_assert_eq!(stems.find(&text, from), bytewise(&texts, &text, from));
+            let bytewise = (from..text.len()).find_map(|at| {
+                let here = stem(&text[at..])?;
+                stems.iter().find(|(stem, _)| *stem == here).map(|(_, n)| (at, *n))
+            });
+            let search = Stems::new(stems);
+            let found = search.find(&text, from).map(|(at, values)| (at, *search.value(values.start).unwrap()));
+            prop_assert_eq!(found, bytewise);
         }
+    }
+
+    #[test]
+    fn an_unfinished_stem_is_seen() {
+        let search = Stems::new(vec![(stem(b"AccountKey").unwrap(), 0)]);
+        assert_eq!(search.unfinished(b"x accou", 0), 2);
+        assert_eq!(search.unfinished(b"x acc", 3), 5);
+        assert_eq!(search.unfinished(b"x acx", 0), 5);
     }
 }
