@@ -1,9 +1,9 @@
 //! Payment cards and IBANs: secrets without a beginning of their own, found by their digits.
 //!
-//! Wherever such a number stands, one look at every fourth byte falls on four digits. Around those, each word that could be a
+//! Wherever such a number stands, together or in groups of four, one look at every second byte falls on four digits. Around those, each word that could be a
 //! number's beginning is a candidate.
 
-/// The distance of two looks, and their width.
+/// How many bytes a look falls on.
 const LOOK: usize = 4;
 /// How many looks there are before a decision.
 const AT_ONCE: usize = 16;
@@ -38,10 +38,17 @@ pub(super) fn unfinished(text: &[u8], from: usize) -> usize {
 
 /// The first look from `from` on that falls on four digits.
 fn next_look(text: &[u8], from: usize) -> Option<usize> {
+    let even = digits_in(text, from);
+    let odd = digits_in(text.get(..even.map_or(text.len(), |even| even + LOOK))?, from + LOOK / 2);
+    odd.or(even)
+}
+
+/// The first of every four bytes from `from` on that are digits.
+fn digits_in(text: &[u8], from: usize) -> Option<usize> {
     let (looks, _) = text.get(from..)?.as_chunks::<LOOK>();
-    let mut nth = 0;
     let (groups, _) = looks.as_chunks::<AT_ONCE>();
-    nth += AT_ONCE * groups.iter().take_while(|group| !group.iter().fold(false, |any, look| any | is_digits(*look))).count();
+    let none = |group: &&[[u8; LOOK]; AT_ONCE]| !group.iter().fold(false, |any, look| any | is_digits(*look));
+    let nth = AT_ONCE * groups.iter().take_while(none).count();
     let ahead = looks.get(nth..)?.iter().position(|look| is_digits(*look))?;
     Some(from + (nth + ahead) * LOOK)
 }
@@ -116,8 +123,9 @@ mod tests {
             "DE89 3704 0044 0532 0130 00",
             "NL91ABNA0417164300",
         ];
+        let numbers = numbers.into_iter().chain(["GB33 BUKB 2020 1555 5555 55"]).collect::<Vec<_>>();
         for before in 0..20 {
-            for number in numbers {
+            for number in &numbers {
                 let text = format!("{}{number}. ", "x ".repeat(before));
                 let found = find(text.as_bytes(), 0).map(|(at, _)| at);
                 assert_eq!(found, Some(2 * before), "{text}");
