@@ -20,6 +20,7 @@
 
 mod allowlist;
 mod automaton;
+mod beginning;
 mod byte_set;
 mod candidate;
 mod checks;
@@ -31,6 +32,7 @@ mod examples;
 mod extend;
 mod filter;
 mod findings;
+mod lazy;
 mod pack;
 mod packed;
 mod prefilter;
@@ -47,6 +49,7 @@ mod table;
 mod tests;
 mod translate;
 mod triggers;
+mod words;
 
 use std::fmt;
 use std::sync::Arc;

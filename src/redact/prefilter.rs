@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use aho_corasick::BuildError;
 
-use super::automaton::{Automaton, Beginning};
+use super::automaton::Automaton;
+use super::beginning::Beginning;
 use super::byte_set::{ByteSet, texts};
 use super::dress::{self, Coded, Dress};
 use super::rare::{GROUPS, RareTexts};
@@ -18,6 +19,7 @@ use super::runs::{RUN, Starts};
 use super::stems::{self, Stem, Stems};
 use super::table::{Gram, Table};
 use super::triggers::{Seen, Triggers};
+use super::words::{Heard, Word, Words};
 
 /// How many beginnings of four bytes a rule may have; more would slow clean traffic down.
 const GRAMS: usize = 2048;
@@ -27,6 +29,8 @@ const DRESSED: usize = 256;
 const FORMS: usize = 1024;
 /// The shortest beginning that is rare enough to be searched for everywhere.
 const RARE: usize = 3;
+/// The shortest beginning that is looked for in other dresses when nothing rare begins with it.
+const DRESSABLE: usize = 2;
 /// In how many cases a short beginning may be written.
 const CASES: usize = 64;
 /// How many grams are looked up before a decision.
@@ -46,10 +50,11 @@ pub(super) enum Source {
     Stems,
     Rare(usize),
     Triggers,
+    Words,
 }
 
 /// How many searches there are.
-const SOURCES: usize = 3 + GROUPS;
+const SOURCES: usize = 4 + GROUPS;
 
 /// What a search for the next candidate came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +75,8 @@ pub(super) struct Prefilter {
     stems: Stems<Entry>,
     rare: RareTexts<Entry>,
     triggers: Triggers,
+    /// Nothing when every rule's matches begin with a fixed text.
+    words: Option<Words>,
 }
 
 /// Gathers what is searched for.
@@ -78,16 +85,24 @@ pub(super) struct Beginnings {
     grams: Vec<(Gram, Entry)>,
     stems: Vec<(Stem, Entry)>,
     rare: Vec<(Vec<u8>, Entry)>,
+    words: Vec<Word>,
 }
 
 impl Beginnings {
-    /// Takes a rule in.
-    pub(super) fn add(&mut self, rule: RuleIndex, automaton: &Automaton) -> Result<(), NoBeginning> {
-        let beginnings = automaton.beginnings();
+    /// Takes a rule in, with its keywords.
+    pub(super) fn add(&mut self, rule: RuleIndex, automaton: &Automaton, keywords: &[String]) -> Result<(), NoBeginning> {
+        let mut beginnings = automaton.beginnings();
         let plain = Entry { rule, dress: Dress::default() };
-        if !(automaton.begins_with_run() && self.add_grams(&beginnings, plain)) {
-            for beginning in &beginnings {
-                self.add_text(beginning, plain)?;
+        let begins_with_run = automaton.begins_with_run();
+        if !(begins_with_run && self.add_grams(&beginnings, plain)) {
+            let words: Vec<_> = beginnings.iter().filter(|beginning| self.add_text(beginning, plain).is_err()).collect();
+            if !words.is_empty() {
+                let sets = joined(&words);
+                if sets.is_empty() || keywords.is_empty() && !begins_with_run {
+                    return Err(NoBeginning);
+                }
+                self.words.push(Word { rule, sets, keywords: keywords.to_vec() });
+                beginnings.retain(|beginning| beginning.fixed >= DRESSABLE);
             }
         }
         self.add_dressed(&beginnings, rule);
@@ -160,11 +175,19 @@ impl Beginnings {
     pub(super) fn search(self) -> Result<Prefilter, BuildError> {
         Ok(Prefilter {
             triggers: Triggers::new(self.grams.iter().map(|(gram, _)| *gram))?,
+            words: Words::new(&self.words)?,
             grams: Table::new(self.grams),
             stems: Stems::new(self.stems),
             rare: RareTexts::new(self.rare)?,
         })
     }
+}
+
+/// What can stand first, second and so on in any of the beginnings.
+fn joined(beginnings: &[&Beginning]) -> Vec<ByteSet> {
+    let known = beginnings.iter().map(|beginning| beginning.sets.len()).min().unwrap_or(0);
+    let at = |nth: usize| beginnings.iter().filter_map(move |beginning| beginning.sets.get(nth).copied());
+    (0..known).map(|nth| at(nth).fold(ByteSet::default(), std::ops::BitOr::bitor)).collect()
 }
 
 /// The first four bytes of all texts that have one of each set's bytes in its place.
@@ -184,7 +207,23 @@ impl Prefilter {
                 let entry = self.grams.value(number).copied()?;
                 Some(Entry { dress: entry.dress.escaped(), ..entry })
             }
+            Source::Words => self.words.as_ref()?.entry(number),
         }
+    }
+
+    /// Hears the keywords in `text` up to `end`.
+    pub(super) fn hear(&self, heard: &mut Heard, text: &[u8], end: usize) {
+        if let Some(words) = &self.words {
+            words.hear(heard, text, end);
+        }
+    }
+
+    /// Whether a match of the rule that ends at `end` of `text` counts as far as keywords go; `beneath` is its text beneath a dress.
+    pub(super) fn is_backed(&self, rule: RuleIndex, heard: &mut Heard, text: &[u8], end: usize, beneath: impl Fn() -> Vec<u8>) -> bool {
+        self.words.as_ref().is_none_or(|words| {
+            words.hear(heard, text, end);
+            words.is_backed(rule, *heard, &beneath())
+        })
     }
 
     /// The next candidate in a run, at or after `from`. `known` is where runs are known to begin, for the next call.
@@ -286,7 +325,8 @@ impl Source {
             all[2 + group] = Self::Rare(group);
             group += 1;
         }
-        all[SOURCES - 1] = Self::Triggers;
+        all[SOURCES - 2] = Self::Triggers;
+        all[SOURCES - 1] = Self::Words;
         all
     };
 
@@ -295,7 +335,8 @@ impl Source {
             Self::Runs => 0,
             Self::Stems => 1,
             Self::Rare(group) => 2 + group,
-            Self::Triggers => SOURCES - 1,
+            Self::Triggers => SOURCES - 2,
+            Self::Words => SOURCES - 1,
         }
     }
 }
@@ -306,9 +347,16 @@ pub(super) struct Search {
     runs: Option<Starts>,
     seen: Seen,
     found: [Option<Found>; SOURCES],
+    /// The byte before the text.
+    before: Option<u8>,
 }
 
 impl Search {
+    /// In a text that comes after the byte `before`.
+    pub(super) fn after(before: Option<u8>) -> Self {
+        Self { before, ..Self::default() }
+    }
+
     /// The next candidate that has not been passed; `whole` when no bytes follow `text`.
     pub(super) fn next(&mut self, prefilter: &Prefilter, text: &[u8], passed: Passed, whole: bool) -> Found {
         let mut next = Found::NoneBefore(text.len());
@@ -336,6 +384,10 @@ impl Search {
             Source::Stems => prefilter.stems.find(text, from),
             Source::Rare(group) => prefilter.rare.groups().get(group).and_then(|group| group.find(text, from)),
             Source::Triggers => return prefilter.triggers.next(&prefilter.grams, text, from, whole, &mut self.seen),
+            Source::Words => {
+                let words = prefilter.words.as_ref();
+                return words.map_or(Found::NoneBefore(text.len()), |words| words.next(text, from, self.before, whole));
+            }
         };
         match found {
             Some((at, numbers)) => Found::Candidate { at, source, numbers },
@@ -351,7 +403,7 @@ impl Prefilter {
             Source::Stems => self.stems.unfinished(text, from),
             Source::Rare(group) => self.rare.groups().get(group).map_or(text.len(), |group| group.unfinished(text, from)),
             // A run that is not long enough yet is held back by the triggers, since an escape may follow it.
-            Source::Runs | Source::Triggers => text.len(),
+            Source::Runs | Source::Triggers | Source::Words => text.len(),
         }
     }
 }

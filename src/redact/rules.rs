@@ -19,9 +19,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::allowlist::{Allowlist, AllowlistError};
-use super::automaton::Automaton;
+use super::automaton::{Automaton, ExpressionError};
 use super::checks::{Check, entropy};
-use super::error::{NO_BEGINNING, RULES_MAX, RuleError, refuse_unusable};
+use super::error::{NO_BEGINNING, RULES_MAX, RuleError, SIZE_MAX, refuse_unusable};
 use super::extend::{Merged, Placed, Source};
 use super::filter::Filter;
 use super::pack::{AllowlistEntry, Audience, Entry};
@@ -193,6 +193,8 @@ impl Rules {
 struct Gathered {
     all: Vec<Rule>,
     beginnings: Beginnings,
+    /// How many bytes the automata take.
+    size: usize,
     notes: Vec<Note>,
 }
 
@@ -269,11 +271,17 @@ impl Gathered {
         Ok(())
     }
 
-    /// Has the rule's matches looked for by how they begin. This is where a rule without a beginning would be looked for by its
-    /// keywords.
+    /// Has the rule's matches looked for by how they begin.
     fn search_for(&mut self, index: RuleIndex, place: &str, rule: &Rule) -> Result<(), RuleError> {
+        self.size += rule.automaton.size();
+        if self.size > SIZE_MAX {
+            return Err(RuleError::TooLarge {
+                origin: place.to_owned(),
+                rule: rule.id().to_owned(),
+            });
+        }
         self.beginnings
-            .add(index, &rule.automaton)
+            .add(index, &rule.automaton, &rule.entry.keywords)
             .map_err(|_| RuleError::unusable(place, &rule.id, "regex", NO_BEGINNING))
     }
 
@@ -316,12 +324,15 @@ impl Gathered {
     }
 }
 
-/// Compiles an expression, without its large counts when it is too large with them.
-fn automaton(expression: &str) -> Result<Automaton, String> {
-    Automaton::compile(expression).or_else(|error| match without_counts(expression) {
-        Ok(wider) if wider != expression => Automaton::compile(&wider).map_err(|error| error.to_string()),
-        _ => Err(error.to_string()),
-    })
+/// Compiles an expression into a table: as it is, or else without its large counts. What has no table of a sensible size
+/// either way gets none.
+fn automaton(expression: &str) -> Result<Automaton, ExpressionError> {
+    Automaton::table(expression)
+        .or_else(|error| match without_counts(expression) {
+            Ok(wider) if wider != expression => Automaton::table(&wider),
+            _ => Err(error),
+        })
+        .or_else(|_| Automaton::lazy(expression))
 }
 
 /// Gives rules of one name, in packs listed side by side, the audience and prefix that any of them has.
@@ -410,7 +421,7 @@ impl Rule {
         }
         exceptions.extend(shared.allowlists.iter().map(Arc::clone));
         exceptions.retain(|allowlist| allowlist.applies());
-        let automaton = automaton(&reshaped.expression).map_err(regex)?;
+        let automaton = automaton(&reshaped.expression).map_err(|error| regex(error.to_string()))?;
         Ok(Some(Self {
             id,
             entry,
@@ -556,8 +567,9 @@ mod tests {
             "\n[[rules]]\nid = 'x'\nregex = 'acme\\C'",
             "own.toml:3: rule \"x\": key `regex`: at byte 4",
         );
-        check_refused("[[rules]]\nid = 'x'\nregex = '[a-z]{32}'", "at least three bytes");
+        check_refused("[[rules]]\nid = 'x'\nregex = '[a-z]{15}'", "at least three bytes");
         check_refused("[[rules]]\nid = 'x'\nregex = 'ab'", "at least three bytes");
+        check_refused("[[rules]]\nid = 'x'\nregex = 'a?'\nkeywords = ['b']", "at least three bytes");
         check_refused("[[rules]]\nid = 'x'", "key `regex`");
         check_refused("[[rules]]\nid = ' '\nregex = 'abcd'", "key `id`");
         check_refused(

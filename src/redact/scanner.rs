@@ -15,6 +15,7 @@ use super::findings::{Fingerprint, Tally};
 use super::prefilter::{Found, Passed, Search};
 use super::replacement::{Filler, Replacement};
 use super::rules::{Rule, RuleIndex};
+use super::words::Heard;
 
 /// A decided part of the input, in order.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ pub(super) struct Scanner {
     /// Candidates that have been looked at.
     passed: Passed,
     credit: Credit,
+    heard: Heard,
     /// Whether packed text within the text is unpacked as well; what was packed twice is not.
     unpacks: bool,
 }
@@ -59,6 +61,7 @@ impl Default for Scanner {
             before: None,
             passed: Passed::default(),
             credit: Credit::default(),
+            heard: Heard::default(),
             unpacks: true,
         }
     }
@@ -112,7 +115,7 @@ impl Scanner {
             at_home,
             unpacks: self.unpacks,
         };
-        let mut search = Search::default();
+        let mut search = Search::after(self.before);
         let mut done = 0;
         loop {
             done = match &mut self.mode {
@@ -134,7 +137,7 @@ impl Scanner {
                 },
                 Mode::Deciding(open) => {
                     let (start, source) = (open.start, open.source);
-                    match open.decide(&pass, self.before, &mut self.credit) {
+                    match open.decide(&pass, self.before, &mut self.credit, &mut self.heard) {
                         Verdict::Undecided => {
                             clean(done..start, emit);
                             done = start;
@@ -142,7 +145,7 @@ impl Scanner {
                         }
                         Verdict::Secret(secret) if !pass.is_at_home(secret.rule) => {
                             clean(done..secret.text.start, emit);
-                            self.replace(&pass, &secret, emit, tally)
+                            self.replace(&pass, secret, emit, tally)
                         }
                         Verdict::Nothing | Verdict::Secret(_) => {
                             self.passed = Passed::candidate(start, source);
@@ -164,12 +167,13 @@ impl Scanner {
                 },
             };
         }
+        settings.rules.prefilter.hear(&mut self.heard, text, done);
         self.rebase(done, text);
         done
     }
 
     /// Writes the replacement of `secret`; gives the position decided to.
-    fn replace(&mut self, pass: &Pass<'_>, secret: &Secret, emit: &mut dyn FnMut(Piece), tally: &mut Tally) -> usize {
+    fn replace(&mut self, pass: &Pass<'_>, secret: Secret, emit: &mut dyn FnMut(Piece), tally: &mut Tally) -> usize {
         self.mode = Mode::Searching;
         self.passed = Passed::to(secret.text.end);
         let (Some(rule), Some(text)) = (
@@ -179,10 +183,10 @@ impl Scanner {
             self.passed = Passed::to(secret.end);
             return secret.text.start;
         };
-        if let Some((dress, part)) = &secret.beneath {
+        if let Some((dress, part)) = secret.beneath {
             let beneath = dress.decode(text, part.end);
             let fingerprint = count(pass.settings, secret.rule, beneath.get(part.clone()).unwrap_or_default(), tally);
-            let with = rewritten(pass.settings, rule, text, *dress, beneath, part.clone(), fingerprint);
+            let with = rewritten(pass.settings, rule, text, dress, beneath, part, fingerprint);
             emit(Piece::Replaced { len: text.len(), with });
             return secret.text.end;
         }
@@ -207,6 +211,7 @@ impl Scanner {
         self.before = left_of(text, done, self.before);
         self.passed.rebase(done);
         self.credit.rebase(done);
+        self.heard.rebase(done);
         match &mut self.mode {
             Mode::Searching => {}
             Mode::Deciding(open) => open.rebase(done),
