@@ -1,4 +1,6 @@
-//! Any cut of any bytes gives the same output and findings, of the same length.
+//! Any bytes, cut in any way, under both kinds of replacement: every cut gives the same output and the same findings, nothing
+//! is released that the whole would hide, a replacement of the same length keeps the length, and what was clean is
+//! clean when it comes by again.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
@@ -7,35 +9,65 @@ use bytes::Bytes;
 use egret::redact::{FingerprintKey, Redactor, Replacement, Rules};
 use libfuzzer_sys::fuzz_target;
 
-static REDACTOR: LazyLock<Redactor> = LazyLock::new(|| {
-    let rules = Arc::new(Rules::builtin().expect("the shipped rules compile"));
-    Redactor::new(
-        rules,
-        Replacement::SameLength,
-        FingerprintKey::new(&[1; 32]),
-    )
-});
+static RULES: LazyLock<Arc<Rules>> = LazyLock::new(|| Arc::new(Rules::builtin().expect("the shipped rules compile")));
+static SAME_LENGTH: LazyLock<Redactor> = LazyLock::new(|| redactor(Replacement::SameLength));
+static TEMPLATE: LazyLock<Redactor> = LazyLock::new(|| redactor("[{rule}]".parse().expect("a template")));
 
-// The first byte says how many of the next ones are the lengths of the pieces, over and over.
+fn redactor(replacement: Replacement) -> Redactor {
+    Redactor::new(Arc::clone(&RULES), replacement, FingerprintKey::new(&[1; 32]))
+}
+
+/// Redacts `text` whole and in pieces of `lengths` over and over, and gives what both write.
+fn check_cuts(redactor: &Redactor, text: &[u8], lengths: &[u8]) -> Vec<u8> {
+    let (expected, findings) = redactor
+        .value(text, &|_| false)
+        .unwrap_or_else(|| (text.to_vec(), Vec::new()));
+    let mut stream = redactor.stream();
+    let mut released = Vec::new();
+    let mut rest = Bytes::copy_from_slice(text);
+    let mut lengths = lengths.iter().map(|length| usize::from(*length) + 1).cycle();
+    while !rest.is_empty() {
+        let length = lengths.next().unwrap_or(rest.len()).min(rest.len());
+        let mut out = Vec::new();
+        stream.push(rest.split_to(length), &mut out);
+        let already = released.len();
+        released.extend(out.into_iter().flatten());
+        let new = expected.get(already..released.len());
+        assert_eq!(new, released.get(already..), "released what the whole hides");
+    }
+    let mut out = Vec::new();
+    stream.flush(&mut out);
+    released.extend(out.into_iter().flatten());
+    assert_eq!(released, expected, "a cut changes the output");
+    assert_eq!(stream.findings(), findings, "a cut changes the findings");
+    expected
+}
+
+/// What was written is left alone when it comes by again. Only a word that was rewritten may be rewritten further: what was
+/// written and what follows it can look like a longer secret of another kind.
+fn check_settled(text: &[u8], redacted: &[u8]) {
+    let Some((again, _)) = SAME_LENGTH.value(redacted, &|_| false) else {
+        return;
+    };
+    let differs = |one: &[u8], other: &[u8]| one.iter().zip(other).any(|(one, other)| one != other);
+    let mut from = 0;
+    for word in redacted.split(|byte| !byte.is_ascii_graphic()) {
+        let to = from + word.len();
+        if differs(&again[from..to], word) {
+            assert!(differs(&text[from..to], word), "something is found in what was clean");
+        }
+        from = to + 1;
+    }
+}
+
+// The first byte says how many of the next ones are the lengths of the pieces.
 fuzz_target!(|input: &[u8]| {
     let Some((count, rest)) = input.split_first() else {
         return;
     };
-    let (cuts, text) = rest.split_at(usize::from(*count).min(rest.len()));
-    let (expected, findings) = REDACTOR
-        .value(text, &|_| false)
-        .unwrap_or_else(|| (text.to_vec(), Vec::new()));
-    assert_eq!(expected.len(), text.len());
-    let mut stream = REDACTOR.stream();
-    let mut out = Vec::new();
-    let mut rest = Bytes::copy_from_slice(text);
-    let mut lengths = cuts.iter().map(|cut| usize::from(*cut) + 1).cycle();
-    while !rest.is_empty() {
-        let length = lengths.next().unwrap_or(rest.len()).min(rest.len());
-        stream.push(rest.split_to(length), &mut out);
-        assert!(expected.starts_with(&out.concat()));
-    }
-    stream.flush(&mut out);
-    assert_eq!(out.concat(), expected);
-    assert_eq!(stream.findings(), findings);
+    let (lengths, text) = rest.split_at(usize::from(*count).min(rest.len()));
+    check_cuts(&TEMPLATE, text, lengths);
+    let redacted = check_cuts(&SAME_LENGTH, text, lengths);
+    assert_eq!(redacted.len(), text.len(), "the length changes");
+    check_settled(text, &redacted);
 });

@@ -3,7 +3,7 @@
 use std::ops::BitOr;
 
 /// A set of bytes, as a bit each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ByteSet([u64; 4]);
 
 impl ByteSet {

@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::automaton::{State, Step};
 use super::credit::Credit;
 use super::dress::{Dress, Read, is_lead};
+use super::numbers::continues_number;
 use super::prefilter::{Entry, Source};
 use super::rules::{Rule, RuleIndex};
 use super::scanner::{Pass, left_of};
@@ -50,6 +51,26 @@ pub(super) struct Secret {
     pub(super) open: Option<(State, Dress)>,
 }
 
+impl Secret {
+    /// What is left of it behind `done`, if anything is.
+    pub(super) fn behind(mut self, done: usize) -> Option<Self> {
+        if self.text.start < done {
+            self.text.start = done;
+            // It begins within its dress now, so that its bytes are replaced as they stand.
+            self.beneath = None;
+        }
+        (!self.text.is_empty()).then_some(self)
+    }
+
+    /// Counts positions from the byte at `done` on; false when it ends before.
+    pub(super) fn rebase(&mut self, done: usize) -> bool {
+        let there = self.end > done && self.text.end > done;
+        self.text = self.text.start.saturating_sub(done)..self.text.end.saturating_sub(done);
+        self.end = self.end.saturating_sub(done);
+        there
+    }
+}
+
 /// What became of a candidate.
 pub(super) enum Verdict {
     /// It depends on bytes still to come.
@@ -82,8 +103,9 @@ impl Thread {
         self.allowance = self.allowance.saturating_sub(cost);
         credit.spend(cost);
         match ran {
-            // What stands in a gap is no secret, so there is nothing to hide but what matched.
-            Ran::Outgrown if rule.automaton().has_gap_first() && !self.is_exhausted(rule) => Ran::Ended,
+            // What stands in a gap is no secret, so there is nothing to hide but what matched; and any text could stand there, so
+            // that ordinary text uses up the steps as well.
+            Ran::Outgrown if rule.automaton().has_gap_first() => Ran::Ended,
             ran => ran,
         }
     }
@@ -202,8 +224,12 @@ impl Open {
                     },
                 },
             };
+            let left = left_of(pass.text, self.start, before);
+            if self.source == Source::Numbers && left.is_some_and(continues_number) {
+                continue;
+            }
             // What is coded as a whole has neighbours of its own.
-            let left = left_of(pass.text, self.start, before).filter(|_| !entry.dress.has_coat());
+            let left = left.filter(|_| !entry.dress.has_coat());
             let rule = pass.settings.rules.rule(entry.rule);
             if let Some(state) = rule.and_then(|rule| rule.automaton().start(left)) {
                 self.thread = Some(Thread {
@@ -327,8 +353,7 @@ impl Open {
             thread.end = thread.end.map(|(end, read)| (end - done, read));
         }
         if let Some(best) = &mut self.best {
-            best.text = best.text.start - done..best.text.end - done;
-            best.end -= done;
+            best.rebase(done);
         }
     }
 }

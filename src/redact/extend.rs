@@ -242,6 +242,7 @@ impl Placed {
                 allowlists: joined(base.allowlists, own.allowlists),
                 filter: own.filter.or(base.filter),
                 token_efficiency: own.token_efficiency || base.token_efficiency,
+                severity: own.severity.or(base.severity),
                 prefix: if own.prefix.is_empty() { base.prefix } else { own.prefix },
                 audience: own.audience.or(base.audience),
                 check: own.check.or(base.check),

@@ -17,7 +17,7 @@ use regex_automata::util::start;
 use super::automaton::Step;
 
 /// How large a cache becomes, unless the expression needs more for its least.
-const CACHE: usize = 512 << 10;
+const CACHE: usize = 256 << 10;
 /// How many caches are kept for the next candidates.
 const SPARE: usize = 4;
 

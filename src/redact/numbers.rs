@@ -8,7 +8,7 @@ const LOOK: usize = 4;
 /// How many looks there are before a decision.
 const AT_ONCE: usize = 16;
 /// No number is longer: 34 characters in groups of four.
-pub(super) const LONGEST: usize = 48;
+const LONGEST: usize = 48;
 
 /// What a number can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,22 +17,23 @@ pub(super) enum Number {
     Iban,
 }
 
-/// The first position at or after `from` at which a number could begin; what it could be; and if it depends on bytes still
-/// to come, nothing.
-pub(super) fn next(text: &[u8], from: usize, whole: bool) -> Option<(usize, Option<Number>)> {
+/// The first position at or after `from` at which a number could begin, and which.
+pub(super) fn find(text: &[u8], from: usize) -> Option<(usize, Number)> {
     let mut at = from;
     while let Some(look) = next_look(text, at) {
-        let found = beginning(text, region(text, from, look)..look + LOOK, whole);
+        let found = beginning(text, region(text, from, look)..look + LOOK);
         if found.is_some() {
             return found;
         }
         at = look + LOOK;
     }
-    if whole {
-        return None;
-    }
+    None
+}
+
+/// The first position at the end of `text` from which a number could go on in the bytes still to come, else the end.
+pub(super) fn unfinished(text: &[u8], from: usize) -> usize {
     let tail = region(text, from, text.len());
-    beginning(text, tail..text.len(), false).filter(|(_, number)| number.is_none())
+    beginning(text, tail..text.len()).map_or(text.len(), |(at, _)| at)
 }
 
 /// The first look from `from` on that falls on four digits.
@@ -65,19 +66,20 @@ fn is_part(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'-')
 }
 
-/// The first word in `part` with which a number begins, or could when more bytes come.
-fn beginning(text: &[u8], part: std::ops::Range<usize>, whole: bool) -> Option<(usize, Option<Number>)> {
-    part.filter(|at| is_word_start(text, *at)).find_map(|at| {
-        let rest = text.get(at..text.len().min(at + LONGEST))?;
-        let open = !whole && rest.len() < LONGEST && rest.iter().all(|byte| is_part(*byte));
-        let number = kind(rest)?;
-        Some((at, (!open).then_some(number)))
-    })
+/// The first word in `part` with which a number begins, as far as the text goes.
+fn beginning(text: &[u8], part: std::ops::Range<usize>) -> Option<(usize, Number)> {
+    part.filter(|at| is_word_start(text, *at))
+        .find_map(|at| Some((at, kind(text.get(at..)?)?)))
 }
 
 fn is_word_start(text: &[u8], at: usize) -> bool {
     let left = at.checked_sub(1).and_then(|left| text.get(left));
-    left.is_none_or(|left| !left.is_ascii_alphanumeric() && !matches!(left, b'.' | b'_'))
+    left.is_none_or(|left| !continues_number(*left))
+}
+
+/// Whether what stands right of this byte is a part of a longer word or number: fractions have sixteen digits as well.
+pub(super) fn continues_number(left: u8) -> bool {
+    left.is_ascii_alphanumeric() || matches!(left, b'.' | b'_')
 }
 
 /// What a text that begins so could be.
@@ -107,10 +109,17 @@ mod tests {
 
     #[test]
     fn numbers_are_seen_wherever_they_stand() {
+        let numbers = [
+            "4111 1111 1111 1111",
+            "4111-1111-1111-1111",
+            "4111111111111",
+            "DE89 3704 0044 0532 0130 00",
+            "NL91ABNA0417164300",
+        ];
         for before in 0..20 {
-            for number in ["4111 1111 1111 1111", "4111-1111-1111-1111", "4111111111111", "DE89 3704 0044 0532 0130 00", "NL91ABNA0417164300"] {
+            for number in numbers {
                 let text = format!("{}{number}. ", "x ".repeat(before));
-                let found = next(text.as_bytes(), 0, true).map(|(at, _)| at);
+                let found = find(text.as_bytes(), 0).map(|(at, _)| at);
                 assert_eq!(found, Some(2 * before), "{text}");
             }
         }
@@ -118,11 +127,11 @@ mod tests {
 
     #[test]
     fn what_is_cut_waits() {
-        for end in 1..22 {
+        for end in 1..27 {
             let text = format!("abc {}", &"DE89 3704 0044 0532 0130 00"[..end]);
-            assert_eq!(next(text.as_bytes(), 0, false), Some((4, None)), "{text}");
+            assert_eq!(unfinished(text.as_bytes(), 0), 4, "{text}");
         }
-        assert_eq!(next(b"abc x", 0, false), None);
-        assert_eq!(next(b"{\"n\": 4111}", 0, false), Some((6, Some(Number::Card))));
+        assert_eq!(unfinished(b"abc x", 0), 5);
+        assert_eq!(unfinished(b"n: 411}", 0), 7);
     }
 }

@@ -88,6 +88,7 @@ pub(super) struct Entry {
     pub(super) entropy: f64,
     #[serde(default)]
     pub(super) keywords: Vec<String>,
+    pub(super) severity: Option<Severity>,
     #[serde(default)]
     pub(super) tags: Vec<String>,
     #[serde(default)]
@@ -138,6 +139,21 @@ pub(super) struct Required {
     _optional: Option<bool>,
     #[serde(rename = "within")]
     _within: Option<String>,
+}
+
+/// What somebody who finds a secret can do with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Little: it is public by design, or reads what is public.
+    Low,
+    /// Use a service in its owner's name, or read some of what is kept there. What a rule that says nothing has.
+    #[default]
+    Medium,
+    /// Read or change what is kept at one service.
+    High,
+    /// Take over an account or a machine, or spend money.
+    Critical,
 }
 
 #[derive(Clone, Default, Deserialize)]

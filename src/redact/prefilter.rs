@@ -13,6 +13,7 @@ use super::automaton::Automaton;
 use super::beginning::Beginning;
 use super::byte_set::{ByteSet, texts};
 use super::dress::{self, Coded, Dress};
+use super::numbers::{self, Number};
 use super::rare::{GROUPS, RareTexts};
 use super::rules::RuleIndex;
 use super::runs::{RUN, Starts};
@@ -22,11 +23,13 @@ use super::triggers::{Seen, Triggers};
 use super::words::{Heard, Word, Words};
 
 /// How many beginnings of four bytes a rule may have; more would slow clean traffic down.
-const GRAMS: usize = 2048;
+const GRAMS: usize = 16 * 1024;
 /// The same for one beginning in another dress.
 const DRESSED: usize = 256;
 /// How many forms a rule's beginnings may have for all of them to be looked for.
 const FORMS: usize = 1024;
+/// How much of a beginning is needed to tell its first digits in every coding.
+const CODED: usize = 6;
 /// The shortest beginning that is rare enough to be searched for everywhere.
 const RARE: usize = 3;
 /// The shortest beginning that is looked for in other dresses when nothing rare begins with it.
@@ -49,12 +52,13 @@ pub(super) enum Source {
     Runs,
     Stems,
     Rare(usize),
+    Numbers,
     Triggers,
     Words,
 }
 
 /// How many searches there are.
-const SOURCES: usize = 4 + GROUPS;
+const SOURCES: usize = 5 + GROUPS;
 
 /// What a search for the next candidate came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +78,8 @@ pub(super) struct Prefilter {
     grams: Table<Entry>,
     stems: Stems<Entry>,
     rare: RareTexts<Entry>,
+    /// Sorted by the kind of number.
+    numbers: Vec<(Number, Entry)>,
     triggers: Triggers,
     /// Nothing when every rule's matches begin with a fixed text.
     words: Option<Words>,
@@ -86,27 +92,51 @@ pub(super) struct Beginnings {
     stems: Vec<(Stem, Entry)>,
     rare: Vec<(Vec<u8>, Entry)>,
     words: Vec<Word>,
+    numbers: Vec<(Number, Entry)>,
 }
 
 impl Beginnings {
-    /// Takes a rule in, with its keywords.
-    pub(super) fn add(&mut self, rule: RuleIndex, automaton: &Automaton, keywords: &[String]) -> Result<(), NoBeginning> {
-        let mut beginnings = automaton.beginnings();
+    /// Takes a rule in.
+    pub(super) fn add(&mut self, rule: RuleIndex, automaton: &Automaton) -> Result<(), NoBeginning> {
+        let beginnings = automaton.beginnings();
         let plain = Entry { rule, dress: Dress::default() };
-        let begins_with_run = automaton.begins_with_run();
-        if !(begins_with_run && self.add_grams(&beginnings, plain)) {
-            let words: Vec<_> = beginnings.iter().filter(|beginning| self.add_text(beginning, plain).is_err()).collect();
-            if !words.is_empty() {
-                let sets = joined(&words);
-                if sets.is_empty() || keywords.is_empty() && !begins_with_run {
-                    return Err(NoBeginning);
-                }
-                self.words.push(Word { rule, sets, keywords: keywords.to_vec() });
-                beginnings.retain(|beginning| beginning.fixed >= DRESSABLE);
+        if !(automaton.begins_with_run() && self.add_grams(&beginnings, plain)) {
+            if beginnings.iter().any(is_common) {
+                return Err(NoBeginning);
+            }
+            for beginning in &beginnings {
+                self.add_text(beginning, plain);
             }
         }
         self.add_dressed(&beginnings, rule);
         Ok(())
+    }
+
+    /// Takes a rule in that has no usable beginning, with its keywords. Without any, its matches have to be long.
+    pub(super) fn add_word(
+        &mut self,
+        rule: RuleIndex,
+        automaton: &Automaton,
+        keywords: &[String],
+    ) -> Result<(), NoBeginning> {
+        let (words, mut texts): (Vec<_>, Vec<_>) = automaton.beginnings().into_iter().partition(is_common);
+        let sets = joined(&words);
+        if sets.is_empty() || keywords.is_empty() && !automaton.begins_with_run() {
+            return Err(NoBeginning);
+        }
+        for beginning in &texts {
+            self.add_text(beginning, Entry { rule, dress: Dress::default() });
+        }
+        self.words.push(Word { rule, sets, keywords: keywords.to_vec() });
+        texts.extend(words.into_iter().filter(|beginning| beginning.fixed >= DRESSABLE));
+        self.add_dressed(&texts, rule);
+        Ok(())
+    }
+
+    /// Takes a rule in whose matches are such numbers.
+    pub(super) fn add_number(&mut self, rule: RuleIndex, number: Number) {
+        let dress = Dress::default();
+        self.numbers.push((number, Entry { rule, dress }));
     }
 
     /// False when there are too many grams.
@@ -126,11 +156,8 @@ impl Beginnings {
     }
 
     /// Has a beginning searched for everywhere, as it stands and wholly escaped.
-    fn add_text(&mut self, beginning: &Beginning, entry: Entry) -> Result<(), NoBeginning> {
+    fn add_text(&mut self, beginning: &Beginning, entry: Entry) {
         let fixed = beginning.sets.get(..beginning.fixed).unwrap_or_default();
-        if fixed.len() < RARE {
-            return Err(NoBeginning);
-        }
         match texts(fixed, CASES) {
             Some(texts) if fixed.len() < stems::LENGTH => {
                 self.rare.extend(texts.into_iter().map(|text| (text, entry)));
@@ -144,12 +171,17 @@ impl Beginnings {
         let escaped = Entry { dress: entry.dress.escaped(), ..entry };
         let spelled = dress::escaped(&beginning.sets, beginning.fixed);
         self.stems.extend(spelled.iter().filter_map(|text| Some((stems::stem(text)?, escaped))));
-        Ok(())
     }
 
     /// Has the beginnings searched for in every dress. A kind that begins in too many ways is looked for in the common ones only.
     fn add_dressed(&mut self, beginnings: &[Beginning], rule: RuleIndex) {
-        let forms = beginnings.iter().flat_map(|beginning| dress::coded(&beginning.sets, beginning.fixed));
+        let mut first: Vec<_> = beginnings
+            .iter()
+            .map(|beginning| (beginning.sets.get(..CODED).unwrap_or(&beginning.sets), beginning.fixed.min(CODED)))
+            .collect();
+        first.sort_unstable();
+        first.dedup();
+        let forms = first.into_iter().flat_map(|(sets, fixed)| dress::coded(sets, fixed));
         let (common, others): (Vec<_>, Vec<_>) = forms.partition(|form| form.is_common);
         self.add_forms(common, rule);
         if others.len() <= FORMS {
@@ -172,19 +204,26 @@ impl Beginnings {
     }
 
     /// Builds the search, after the last rule.
-    pub(super) fn search(self) -> Result<Prefilter, BuildError> {
+    pub(super) fn search(mut self) -> Result<Prefilter, BuildError> {
+        self.numbers.sort_unstable();
         Ok(Prefilter {
             triggers: Triggers::new(self.grams.iter().map(|(gram, _)| *gram))?,
             words: Words::new(&self.words)?,
             grams: Table::new(self.grams),
             stems: Stems::new(self.stems),
             rare: RareTexts::new(self.rare)?,
+            numbers: self.numbers,
         })
     }
 }
 
+/// Whether too little of it is fixed for a search everywhere.
+fn is_common(beginning: &Beginning) -> bool {
+    beginning.fixed < RARE
+}
+
 /// What can stand first, second and so on in any of the beginnings.
-fn joined(beginnings: &[&Beginning]) -> Vec<ByteSet> {
+fn joined(beginnings: &[Beginning]) -> Vec<ByteSet> {
     let known = beginnings.iter().map(|beginning| beginning.sets.len()).min().unwrap_or(0);
     let at = |nth: usize| beginnings.iter().filter_map(move |beginning| beginning.sets.get(nth).copied());
     (0..known).map(|nth| at(nth).fold(ByteSet::default(), std::ops::BitOr::bitor)).collect()
@@ -203,12 +242,19 @@ impl Prefilter {
             Source::Runs => self.grams.value(number).copied(),
             Source::Stems => self.stems.value(number).copied(),
             Source::Rare(_) => self.rare.value(number).copied(),
+            Source::Numbers => self.numbers.get(usize::try_from(number).ok()?).map(|(_, entry)| *entry),
             Source::Triggers => {
                 let entry = self.grams.value(number).copied()?;
                 Some(Entry { dress: entry.dress.escaped(), ..entry })
             }
             Source::Words => self.words.as_ref()?.entry(number),
         }
+    }
+
+    /// Whether every rule's matches begin with a fixed text.
+    #[cfg(test)]
+    pub(super) fn is_fixed(&self) -> bool {
+        self.words.is_none()
     }
 
     /// Hears the keywords in `text` up to `end`.
@@ -240,6 +286,16 @@ impl Prefilter {
             at = at.max(block.end());
         }
         None
+    }
+
+    fn next_number(&self, text: &[u8], from: usize) -> Option<(usize, Range<u32>)> {
+        if self.numbers.is_empty() {
+            return None;
+        }
+        let (at, number) = numbers::find(text, from)?;
+        let first = self.numbers.partition_point(|(other, _)| *other < number);
+        let end = self.numbers.partition_point(|(other, _)| *other <= number);
+        Some((at, u32::try_from(first).ok()?..u32::try_from(end).ok()?))
     }
 
     /// The first candidate in the stretch of beginnings.
@@ -325,6 +381,7 @@ impl Source {
             all[2 + group] = Self::Rare(group);
             group += 1;
         }
+        all[SOURCES - 3] = Self::Numbers;
         all[SOURCES - 2] = Self::Triggers;
         all[SOURCES - 1] = Self::Words;
         all
@@ -335,6 +392,7 @@ impl Source {
             Self::Runs => 0,
             Self::Stems => 1,
             Self::Rare(group) => 2 + group,
+            Self::Numbers => SOURCES - 3,
             Self::Triggers => SOURCES - 2,
             Self::Words => SOURCES - 1,
         }
@@ -383,6 +441,7 @@ impl Search {
             Source::Runs => prefilter.next_in_run(text, from, &mut self.runs),
             Source::Stems => prefilter.stems.find(text, from),
             Source::Rare(group) => prefilter.rare.groups().get(group).and_then(|group| group.find(text, from)),
+            Source::Numbers => prefilter.next_number(text, from),
             Source::Triggers => return prefilter.triggers.next(&prefilter.grams, text, from, whole, &mut self.seen),
             Source::Words => {
                 let words = prefilter.words.as_ref();
@@ -402,6 +461,8 @@ impl Prefilter {
         match source {
             Source::Stems => self.stems.unfinished(text, from),
             Source::Rare(group) => self.rare.groups().get(group).map_or(text.len(), |group| group.unfinished(text, from)),
+            Source::Numbers if self.numbers.is_empty() => text.len(),
+            Source::Numbers => numbers::unfinished(text, from),
             // A run that is not long enough yet is held back by the triggers, since an escape may follow it.
             Source::Runs | Source::Triggers | Source::Words => text.len(),
         }
@@ -409,7 +470,7 @@ impl Prefilter {
 }
 
 impl Found {
-    fn position(&self) -> usize {
+    pub(super) fn position(&self) -> usize {
         match self {
             Self::Candidate { at, .. } | Self::NoneBefore(at) => *at,
         }

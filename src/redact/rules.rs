@@ -5,17 +5,19 @@
 //!
 //! * `path` beside a `regex` does not narrow the rule; a rule with a `path` alone finds nothing.
 //! * `required` rules are not waited for: the rule counts without them. They have to exist all the same.
-//! * `skipReport` rules find things for other rules only, so they are not looked for.
+//! * `skipReport` rules are looked for when another rule requires them: the second half of a pair is a secret as well. Others
+//!   are not.
 //! * `paths` and `commits` of allowlists never hold; see `allowlist` for the rest of them.
 //! * `filter` is understood in part, see `filter`; `prefilter`, `tokenEfficiency`, `validate` and `analyze` not at all.
-//! * `keywords` are needed only for a rule whose matches begin with no fixed text.
+//! * `keywords` matter only to a rule whose matches begin with no fixed text: one of them has to stand in the match or before
+//!   it in the same body or message.
 //!
 //! A comment such as `gitleaks:allow` in what is sent means nothing: whoever can write a secret can write it.
 //!
 //! Packs that are listed side by side find what each finds; where two have a rule of one name, both are looked for, and what
 //! one says of its audience and its prefix holds for the other as well. To change a rule, extend the pack.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::allowlist::{Allowlist, AllowlistError};
@@ -24,7 +26,7 @@ use super::checks::{Check, entropy};
 use super::error::{NO_BEGINNING, RULES_MAX, RuleError, SIZE_MAX, refuse_unusable};
 use super::extend::{Merged, Placed, Source};
 use super::filter::Filter;
-use super::pack::{AllowlistEntry, Audience, Entry};
+use super::pack::{AllowlistEntry, Audience, Entry, Severity};
 use super::prefilter::{Beginnings, Prefilter};
 use super::replacement::is_filled;
 use super::reshape::{Ending, reshape, without_counts};
@@ -110,7 +112,26 @@ struct Shared {
 
 impl Rules {
     /// The pack that comes with Egret.
-    pub const BUILTIN_TOML: &str = include_str!("builtin.toml");
+    pub const BUILTIN_TOML: &str = concat!(
+        include_str!("kinds/cloud.toml"),
+        include_str!("kinds/database.toml"),
+        include_str!("kinds/code.toml"),
+        include_str!("kinds/ci.toml"),
+        include_str!("kinds/registry.toml"),
+        include_str!("kinds/models.toml"),
+        include_str!("kinds/search.toml"),
+        include_str!("kinds/chat.toml"),
+        include_str!("kinds/mail.toml"),
+        include_str!("kinds/payment.toml"),
+        include_str!("kinds/wallet.toml"),
+        include_str!("kinds/monitoring.toml"),
+        include_str!("kinds/identity.toml"),
+        include_str!("kinds/social.toml"),
+        include_str!("kinds/work.toml"),
+        include_str!("kinds/places.toml"),
+        include_str!("kinds/keys.toml"),
+        include_str!("kinds/generic.toml"),
+    );
 
     /// Compiles the pack that comes with Egret.
     pub fn builtin() -> Result<Self, RuleError> {
@@ -217,6 +238,7 @@ impl Gathered {
         for allowlist in targeted {
             self.target(origin, &allowlist, &mut pack)?;
         }
+        share_required(&mut pack.rules);
         for rule in pack.rules {
             if pack.has_default && rule.entry.regex.is_empty() && rule.entry.path.is_empty() {
                 self.notes.push(Note::of_rule(
@@ -281,7 +303,11 @@ impl Gathered {
             });
         }
         self.beginnings
-            .add(index, &rule.automaton, &rule.entry.keywords)
+            .add(index, &rule.automaton)
+            .or_else(|_| match rule.entry.check.and_then(Check::number) {
+                Some(number) => Ok(self.beginnings.add_number(index, number)),
+                None => self.beginnings.add_word(index, &rule.automaton, &rule.entry.keywords),
+            })
             .map_err(|_| RuleError::unusable(place, &rule.id, "regex", NO_BEGINNING))
     }
 
@@ -303,7 +329,10 @@ impl Gathered {
                 !entry.required.is_empty(),
                 "`required` rules are not waited for: it counts without them",
             ),
-            (entry.skip_report, "has `skipReport`, so it is not looked for"),
+            (
+                entry.skip_report,
+                "has `skipReport` and no rule requires it, so it is not looked for",
+            ),
             (entry.token_efficiency, "`tokenEfficiency` is not evaluated"),
             (
                 entry.allowlists.iter().any(never),
@@ -333,6 +362,15 @@ fn automaton(expression: &str) -> Result<Automaton, ExpressionError> {
             _ => Err(error),
         })
         .or_else(|_| Automaton::lazy(expression))
+}
+
+/// Has rules looked for that others require.
+fn share_required(rules: &mut [Placed]) {
+    let required = rules.iter().flat_map(|rule| &rule.entry.required);
+    let required: HashSet<String> = required.map(|required| required.id.clone()).collect();
+    for rule in rules {
+        rule.entry.skip_report &= !required.contains(rule.entry.id());
+    }
 }
 
 /// Gives rules of one name, in packs listed side by side, the audience and prefix that any of them has.
@@ -468,6 +506,11 @@ impl Rule {
 
     fn audience(&self) -> Option<&Audience> {
         self.entry.audience.as_ref()
+    }
+
+    /// What somebody who finds such a secret can do with it.
+    pub fn severity(&self) -> Severity {
+        self.entry.severity.unwrap_or_default()
     }
 
     /// Its tags.
@@ -694,7 +737,7 @@ paths = ['\.md$']
             ("An Acme token", &["acme".to_owned(), "token".to_owned()][..])
         );
         let ids: Vec<&str> = rules.iter().map(Rule::id).collect();
-        assert_eq!(ids, ["acme-token", "acme-old"]);
+        assert_eq!(ids, ["acme-token", "acme-id", "acme-old"]);
     }
 
     #[test]
@@ -707,7 +750,6 @@ paths = ['\.md$']
             "own.toml:27: rule \"acme-token\": `required` rules are not waited for",
             "own.toml:27: rule \"acme-token\": `tokenEfficiency` is not evaluated",
             "own.toml:27: rule \"acme-token\": this part of its `filter` is not evaluated: failsTokenEfficiency",
-            "own.toml:49: rule \"acme-id\": has `skipReport`",
             "own.toml:54: rule \"acme-file\": only looks at file names",
             "own.toml:58: rule \"acme-old\": `required` rules are not waited for",
             "own.toml:58: rule \"acme-old\": an allowlist of it depends on paths",
@@ -732,14 +774,34 @@ paths = ['\.md$']
             ("acme=acme_0123456789abcdef", "acme=acme_0123456789abcdef"),
             ("acme=acme_f0fake7b6c5e4f32", "acme=acme_f0fake7b6c5e4f32"),
             ("acme=acme_00fake7b6c5e4f32", "acme=#"),
-            // Nobody waits for the rule's partner, and the partner alone is nothing.
-            ("acme-id-12345678", "acme-id-12345678"),
+            // Nobody waits for a rule's partner, which is looked for by itself.
+            ("acme-id-12345678", "#"),
             ("acme-old-12345678", "#"),
             // A comment in what is sent means nothing.
             ("acme-old-12345678 gitleaks:allow", "# gitleaks:allow"),
         ] {
             check_left(EVERYTHING, text, expected);
         }
+    }
+
+    #[test]
+    fn rules_that_report_nothing_are_looked_for_when_another_requires_them() {
+        let half = "[[rules]]\nid = 'half'\nregex = 'half-[0-9]{8}'\nskipReport = true\n";
+        let whole = "[[rules]]\nid = 'whole'\nregex = 'whole-[0-9]{8}'\n";
+        let requires = "required = [{ id = 'half' }]\n";
+        let text = "half-12345678 whole-12345678";
+        check_left(&format!("{half}{whole}"), text, "half-12345678 #");
+        check_left(&format!("{half}{whole}{requires}"), text, "# #");
+        let notes = |pack: &str| rules(pack).notes().iter().map(Note::to_string).collect::<String>();
+        assert!(notes(&format!("{half}{whole}")).contains("\"half\": has `skipReport`"));
+        assert!(!notes(&format!("{half}{whole}{requires}")).contains("`skipReport`"));
+    }
+
+    #[test]
+    fn all_rules_together_have_a_limit() {
+        let rule = |nth: u32| format!("[[rules]]\nid = 'r{nth}'\nregex = 'acme{nth}(?s:.){{0,99}}x(?s:.){{0,99}}y[a-z]{{9}}'\n");
+        let pack: String = (0..400).map(rule).collect();
+        check_refused(&pack, "all rules take more than 256 MiB");
     }
 
     #[test]

@@ -17,6 +17,9 @@ use super::replacement::{Filler, Replacement};
 use super::rules::{Rule, RuleIndex};
 use super::words::Heard;
 
+/// How many secrets behind one another wait for what stands before them.
+const BEHIND: usize = 32;
+
 /// A decided part of the input, in order.
 #[derive(Debug)]
 pub(super) enum Piece {
@@ -44,6 +47,9 @@ pub(super) struct Scanner {
     passed: Passed,
     credit: Credit,
     heard: Heard,
+    /// Secrets that stand behind the beginnings of their matches, the first of them last: what stands there is looked at
+    /// before they are replaced.
+    behind: Vec<Secret>,
     /// Whether packed text within the text is unpacked as well; what was packed twice is not.
     unpacks: bool,
 }
@@ -62,6 +68,7 @@ impl Default for Scanner {
             passed: Passed::default(),
             credit: Credit::default(),
             heard: Heard::default(),
+            behind: Vec::new(),
             unpacks: true,
         }
     }
@@ -119,22 +126,35 @@ impl Scanner {
         let mut done = 0;
         loop {
             done = match &mut self.mode {
-                Mode::Searching => match search.next(&settings.rules.prefilter, text, self.passed, whole) {
-                    Found::Candidate { at, source, numbers } => {
-                        self.credit.pay_to(at);
-                        self.mode = Mode::Deciding(Open::new(at, source, numbers));
-                        continue;
-                    }
-                    Found::NoneBefore(at) => {
-                        if at > self.passed.at {
-                            self.passed = Passed::to(at);
+                Mode::Searching => {
+                    let found = search.next(&settings.rules.prefilter, text, self.passed, whole);
+                    if let Some(secret) = self.behind.pop_if(|secret| found.position() >= secret.text.start) {
+                        match secret.behind(done) {
+                            Some(secret) => {
+                                clean(done..secret.text.start, emit);
+                                self.replace(&pass, secret, emit, tally)
+                            }
+                            None => continue,
                         }
-                        let decided = at.max(done);
-                        clean(done..decided, emit);
-                        done = decided;
-                        break;
+                    } else {
+                        match found {
+                            Found::Candidate { at, source, numbers } => {
+                                self.credit.pay_to(at);
+                                self.mode = Mode::Deciding(Open::new(at, source, numbers));
+                                continue;
+                            }
+                            Found::NoneBefore(at) => {
+                                if at > self.passed.at {
+                                    self.passed = Passed::to(at);
+                                }
+                                let decided = at.max(done);
+                                clean(done..decided, emit);
+                                done = decided;
+                                break;
+                            }
+                        }
                     }
-                },
+                }
                 Mode::Deciding(open) => {
                     let (start, source) = (open.start, open.source);
                     match open.decide(&pass, self.before, &mut self.credit, &mut self.heard) {
@@ -143,16 +163,12 @@ impl Scanner {
                             done = start;
                             break;
                         }
-                        Verdict::Secret(secret) if !pass.is_at_home(secret.rule) => {
-                            clean(done..secret.text.start, emit);
-                            self.replace(&pass, secret, emit, tally)
-                        }
-                        Verdict::Nothing | Verdict::Secret(_) => {
-                            self.passed = Passed::candidate(start, source);
-                            self.mode = Mode::Searching;
-                            continue;
-                        }
+                        Verdict::Secret(secret) if !pass.is_at_home(secret.rule) => self.keep(secret),
+                        Verdict::Nothing | Verdict::Secret(_) => {}
                     }
+                    self.passed = Passed::candidate(start, source);
+                    self.mode = Mode::Searching;
+                    continue;
                 }
                 Mode::Replacing(endless) => match endless.go_on(&pass, done, emit) {
                     (end, true) => {
@@ -170,6 +186,17 @@ impl Scanner {
         settings.rules.prefilter.hear(&mut self.heard, text, done);
         self.rebase(done, text);
         done
+    }
+
+    /// Keeps a secret until what stands before it has been looked at. One that doesn't stand before those kept is a part of what
+    /// they hide, or comes up again behind them. When too many are kept, all between two of them is hidden.
+    fn keep(&mut self, secret: Secret) {
+        let full = self.behind.len() == BEHIND;
+        match self.behind.last_mut() {
+            Some(kept) if secret.text.start >= kept.text.start => {}
+            Some(kept) if full => kept.text.start = secret.text.start,
+            _ => self.behind.push(secret),
+        }
     }
 
     /// Writes the replacement of `secret`; gives the position decided to.
@@ -212,6 +239,7 @@ impl Scanner {
         self.passed.rebase(done);
         self.credit.rebase(done);
         self.heard.rebase(done);
+        self.behind.retain_mut(|secret| secret.rebase(done));
         match &mut self.mode {
             Mode::Searching => {}
             Mode::Deciding(open) => open.rebase(done),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// The filter's size as a power of two, in bits: it stays in the second cache, and few texts hit it by chance.
-const BITS: u32 = 20;
+const BITS: u32 = 21;
 /// The same in words.
 const WORDS: usize = 1 << (BITS - 6);
 /// Four bytes of text, as a little-endian number.
@@ -101,7 +101,7 @@ impl<T> Table<T> {
 
 #[expect(
     clippy::large_stack_arrays,
-    reason = "128 KiB, once, when the rules are compiled; its fixed size spares the look-ups a check"
+    reason = "256 KiB, once, when the rules are compiled; its fixed size spares the look-ups a check"
 )]
 fn no_words() -> Box<[u64; WORDS]> {
     Box::new([0; WORDS])

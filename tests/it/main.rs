@@ -5,6 +5,8 @@
 //! The real clients of `clients.rs` are put in place by `tests/clients/install`.
 
 #[cfg(test)]
+mod accuracy;
+#[cfg(test)]
 mod addresses;
 #[cfg(test)]
 mod admin;

@@ -5,6 +5,8 @@ use super::{Bits, Coat, Dress, Width};
 
 /// How many digits of a coded beginning are told.
 const DIGITS: usize = 8;
+/// More texts than this are not searched for.
+const FEW: usize = 1024;
 /// What may stand between two bytes in hexadecimal digits.
 const GAPS: [u8; 4] = *b": -,";
 /// How many spellings the first characters of a beginning may have, for it to be looked for in escapes.
@@ -130,9 +132,19 @@ fn digits(sets: &[ByteSet], width: Width, count: u8, lower: Option<bool>) -> Vec
             let sets: Vec<ByteSet> = std::iter::once(first).chain(rest.iter().copied()).collect();
             let starts = (usize::from(count)..).step_by(usize::from(width.bits()));
             let digits = starts.map_while(|bit| digit(&sets, bit, width, lower)).take(DIGITS);
-            (Coat::Bits(Bits::new(width, value, count)), digits.collect())
+            (Coat::Bits(Bits::new(width, value, count)), few(digits))
         })
         .collect()
+}
+
+/// The sets up to the one with which they make too many texts to be searched for.
+fn few(sets: impl Iterator<Item = ByteSet>) -> Vec<ByteSet> {
+    let mut texts = 1_usize;
+    let few = sets.take_while(|set| {
+        texts = texts.saturating_mul(set.len());
+        texts <= FEW
+    });
+    few.collect()
 }
 
 /// The digits that can stand for the bits from `bit` on.
