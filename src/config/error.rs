@@ -321,6 +321,9 @@ pub enum Problem {
     /// A rules file, or a replacement, that the redactor refuses.
     #[error("{0}")]
     Rules(String),
+    /// A known secret that can't be taken. Its value is never repeated.
+    #[error("{0}")]
+    KnownSecrets(String),
     /// The state folder can't be made or used.
     #[error("the state folder {path} can't be used: {kind}; make it writable for Egret alone, or set state_dir")]
     State {
@@ -343,6 +346,9 @@ pub enum FileProblem {
     /// A folder without any `*.yaml` or `*.yml`.
     #[error("no *.yaml or *.yml file in this folder; add one, or write allowlists: [] to have none")]
     EmptyFolder,
+    /// A folder of known secrets without a file.
+    #[error("no file in this folder; mount the secret there, or leave the folder out")]
+    NoValues,
     /// A folder with more files than any configuration needs.
     #[error("more than {limit} files; split the folder")]
     TooManyFiles {

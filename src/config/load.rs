@@ -107,9 +107,14 @@ impl Reading {
         self.folder.join(path)
     }
 
+    /// Notes a file or folder that a reload watches.
+    pub(super) fn add_source(&mut self, path: &Path) {
+        self.sources.push(path.to_owned());
+    }
+
     /// The text of a file that `field` names; `None` after noting why not.
     pub(super) fn text(&mut self, path: &Path, field: &Field<'_>) -> Option<String> {
-        self.sources.push(path.to_owned());
+        self.add_source(path);
         let text = source::read_text(path).map_err(|problem| at_field(field, path, problem));
         self.errors.keep(text)
     }
@@ -158,6 +163,8 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
             redactor,
             audiences: parts.audiences,
             surfaces: parts.surfaces,
+            known: Arc::new(parts.known),
+            examples: parts.examples,
         },
         audit,
         limits,

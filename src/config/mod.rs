@@ -3,7 +3,7 @@
 //! This is the only folder that reads configuration files. A document becomes a tree that knows its places (`document`), the tree is read
 //! key by key with every error noted (`field`), and only a configuration without errors is given out.
 //!
-//! Relative paths: files that the configuration names to be read (`allowlists`, `upstream.roots`, `redaction.rules`) are relative
+//! Relative paths: files that the configuration names to be read (`allowlists`, `upstream.roots`, `redaction.rules`, `redaction.known_secrets`) are relative
 //! to the configuration file's folder; `ca.certificate` and `ca.key` to `state_dir`; `state_dir` and `audit.path` to the working directory.
 //!
 //! Not here: watching files ([`Config::sources`] says which), making the CA, opening anything for writing but the fingerprint key.
@@ -13,6 +13,7 @@ mod closest;
 mod document;
 mod error;
 mod field;
+mod known_secrets;
 mod limits;
 mod load;
 mod probe;
@@ -39,7 +40,7 @@ pub use shipped::{ALLOWLISTS, DEFAULT};
 
 use crate::identity::Workloads;
 use crate::policy::{AddressRules, Exception};
-use crate::redact::{Redactor, Rules};
+use crate::redact::{KnownSecrets, Redactor, Rules};
 
 /// A whole configuration, checked.
 #[derive(Debug)]
@@ -105,8 +106,22 @@ pub struct Redaction {
     pub redactor: Arc<Redactor>,
     /// Where each kind of secret may go.
     pub audiences: Audiences,
+    /// Values that must never leave.
+    pub known: Arc<KnownSecrets>,
+    /// What happens to well-known example keys.
+    pub examples: ExampleKeys,
     /// What happens at a finding, by the place where it was found.
     pub surfaces: Surfaces,
+}
+
+/// What happens to keys that documentation shows as examples, such as AWS' `AKIA…EXAMPLE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExampleKeys {
+    /// They are findings like any other.
+    #[default]
+    Redact,
+    /// They pass.
+    Pass,
 }
 
 /// What happens at a finding, by the place where it was found.

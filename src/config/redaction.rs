@@ -8,11 +8,11 @@ use super::closest::closest;
 use super::error::{ConfigError, Errors, Position, Problem};
 use super::field::{Field, Table};
 use super::load::Reading;
-use super::{SurfaceMode, Surfaces};
+use super::{ExampleKeys, SurfaceMode, Surfaces, known_secrets};
 use crate::policy::{self, Host, HostPattern};
-use crate::redact::{self, Replacement, ReplacementError, RuleError, Rules, Source};
+use crate::redact::{self, KnownSecrets, Replacement, ReplacementError, RuleError, Rules, Source};
 
-const KEYS: &[&str] = &["rules", "replacement", "surfaces", "known_secrets"];
+const KEYS: &[&str] = &["rules", "replacement", "surfaces", "known_secrets", "examples"];
 const SURFACES: &[&str] = &["body", "header", "url", "websocket"];
 const MODES: &[&str] = &["redact", "block", "alert", "off"];
 const MODE_VALUES: &[SurfaceMode] = &[
@@ -21,6 +21,7 @@ const MODE_VALUES: &[SurfaceMode] = &[
     SurfaceMode::Alert,
     SurfaceMode::Off,
 ];
+const EXAMPLES: &[&str] = &["redact", "pass"];
 const BUILTIN: &str = "builtin";
 const SAME_LENGTH: &[&str] = &["same_length"];
 
@@ -95,6 +96,8 @@ pub(super) struct Parts {
     pub(super) audiences: Audiences,
     pub(super) replacement: Replacement,
     pub(super) surfaces: Surfaces,
+    pub(super) known: KnownSecrets,
+    pub(super) examples: ExampleKeys,
 }
 
 pub(super) fn read(root: &Table<'_>, reading: &mut Reading) -> Parts {
@@ -109,14 +112,21 @@ pub(super) fn read(root: &Table<'_>, reading: &mut Reading) -> Parts {
         );
     };
     let table = field.table(KEYS, &mut reading.errors);
-    refuse_known_secrets(&table, &mut reading.errors);
+    let known = known_secrets::read(&table, reading);
+    let examples = table.read_or("examples", ExampleKeys::Redact, &mut reading.errors, |examples| {
+        examples.one_of(EXAMPLES, &[ExampleKeys::Redact, ExampleKeys::Pass])
+    });
     let replacement = table.read_or("replacement", Replacement::SameLength, &mut reading.errors, replacement);
     let surfaces = table
         .get("surfaces")
         .map(|field| surfaces(&field, &mut reading.errors))
         .unwrap_or_default();
     let rules = rules(&table, reading);
-    Parts::new(rules, replacement, surfaces, &field, &mut reading.errors)
+    Parts {
+        known,
+        examples,
+        ..Parts::new(rules, replacement, surfaces, &field, &mut reading.errors)
+    }
 }
 
 impl Parts {
@@ -136,6 +146,8 @@ impl Parts {
             audiences,
             replacement,
             surfaces,
+            known: KnownSecrets::default(),
+            examples: ExampleKeys::Redact,
         }
     }
 }
@@ -254,18 +266,5 @@ fn surfaces(field: &Field<'_>, errors: &mut Errors) -> Surfaces {
         header: mode("header"),
         url: mode("url"),
         websocket: mode("websocket"),
-    }
-}
-
-/// A list of files that nobody reads would look like protection.
-fn refuse_known_secrets(table: &Table<'_>, errors: &mut Errors) {
-    let Some(field) = table.get("known_secrets") else {
-        return;
-    };
-    let files = errors.keep(field.list("[]")).unwrap_or_default();
-    if !files.is_empty() {
-        errors.add(field.error(Problem::NotInThisRelease {
-            feature: "looking for the values of given files",
-        }));
     }
 }

@@ -24,10 +24,13 @@ pub(super) fn read_text(path: &Path) -> Result<String, FileProblem> {
 /// Bytes of a file, at most [`MAX_FILE_BYTES`]. A folder, a pipe or a device is refused, so that reading always ends.
 pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, FileProblem> {
     let unreadable = |error: io::Error| FileProblem::Unreadable(error.kind());
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
         return Err(FileProblem::NotAFile);
     }
-    let mut bytes = Vec::new();
+    // Room for all of it from the beginning: what holds secrets is wiped, and leaves no copy behind by growing.
+    let length = metadata.len().min(MAX_FILE_BYTES) + 1;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
     let file = File::open(path).map_err(unreadable)?;
     file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)

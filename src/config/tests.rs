@@ -368,9 +368,82 @@ fn redaction() {
         "egret.yaml:1:24: redaction.surfaces.cookie: unknown key; the keys here are body, header, url, websocket",
     );
     check(
-        "redaction: {known_secrets: [a.txt]}\n",
-        "egret.yaml:1:28: redaction.known_secrets: looking for the values of given files is not in this release; remove it, so \
-         that nothing relies on it",
+        "redaction: {examples: keep}\n",
+        "egret.yaml:1:23: redaction.examples: \"keep\" is not one of its values; the values here are redact, pass",
+    );
+}
+
+/// What is said of files with known secrets, in a folder `secrets` beside the configuration.
+#[track_caller]
+fn check_secrets(files: &[(&str, &str)], entry: &str, expected: Result<usize, &str>) {
+    let folder = folder(&format!("redaction: {{known_secrets: [{entry}]}}\n"));
+    fs::create_dir(folder.path().join("secrets")).unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join("secrets").join(name), text).unwrap();
+    }
+    let found = inspect(Some(&folder.path().join("egret.yaml")))
+        .map(|config| config.sources.len())
+        .map_err(|errors| errors.to_string().replace(&format!("{}/", folder.path().display()), ""));
+    assert_eq!(found, expected.map_err(str::to_owned), "{files:?}");
+}
+
+#[test]
+fn known_secrets_are_read_and_weak_ones_refused_by_name() {
+    let strong = ("token", "hQ7-wK2m-Zx9v-Lp4t\n");
+    // The configuration, the folder and the file are watched.
+    check_secrets(&[strong], "secrets", Ok(3));
+    check_secrets(&[strong], "secrets/token", Ok(2));
+    check_secrets(
+        &[("app.env", "KEY=hQ7-wK2m-Zx9v-Lp4t\nEMPTY=\n")],
+        "secrets/app.env",
+        Ok(2),
+    );
+    let at = "egret.yaml:1:29: redaction.known_secrets[0]: secrets";
+    check_secrets(
+        &[strong, ("user", "postgres")],
+        "secrets",
+        Err(&format!(
+            "{at}/user: the value is a common password or a common setting, as ordinary traffic has too; leave it out"
+        )),
+    );
+    check_secrets(
+        &[(
+            "app.env",
+            "PORT=80805432\nKEY=hQ7-wK2m-Zx9v-Lp4t\nHOST='db.corp.example'\n",
+        )],
+        "secrets",
+        Err(&format!(
+            "{at}/app.env: PORT: the value is a number of fewer than 10 digits, as ordinary traffic has too; leave it out\n\
+             {at}/app.env: HOST: the value is the name or address of a host, as ordinary traffic has too; leave it out"
+        )),
+    );
+    check_secrets(
+        &[("app.env", "KEY is hidden\n")],
+        "secrets",
+        Err(&format!(
+            "{at}/app.env: not every line is NAME=value; correct it, or give it another name"
+        )),
+    );
+    check_secrets(
+        &[],
+        "secrets",
+        Err(&format!(
+            "{at}: no file in this folder; mount the secret there, or leave the folder out"
+        )),
+    );
+    check_secrets(
+        &[],
+        "secrets/none",
+        Err(&format!(
+            "{at}/none: can't be read: entity not found; check its path and permissions"
+        )),
+    );
+    check_secrets(
+        &[("long", &"long-".repeat(1000))],
+        "secrets",
+        Err(&format!(
+            "{at}/long: the value is longer than 4096 bytes; give its secret parts alone"
+        )),
     );
 }
 

@@ -141,7 +141,7 @@ reasons! {
         "The request asks for something that Egret doesn't forward, such as a scheme besides http and https.";
     /// A coding of the body that can't be looked into.
     RequestEncoding => "request.encoding", 415, "http_request_error", "Body can't be read",
-        "The body has a Content-Encoding other than gzip or identity, or isn't what it says, so it can't be searched for secrets. Send it as gzip or uncompressed.";
+        "The body's Content-Encoding isn't one or two of gzip, deflate, br and zstd, or the body isn't what it says, so it can't be searched for secrets. Send it uncompressed.";
 
     /// A secret stands where it can't be replaced.
     SecretUnrewritable => "secret.unrewritable", 403, "http_request_denied", "Secret can't be rewritten",

@@ -138,6 +138,31 @@ impl RequestBody {
         })
     }
 
+    /// Lets the redactor go on with what it has; tells whether it had anything.
+    fn go_on(&mut self) -> Result<bool, BodyError> {
+        let mut guard = self.outgoing.lock();
+        let state = &mut *guard;
+        let Some(scrub) = state.scrub.as_mut().filter(|scrub| scrub.is_busy()) else {
+            return Ok(false);
+        };
+        match scrub.go_on(&mut self.released) {
+            Ok(()) => Ok(true),
+            Err(reason) => {
+                state.refused = Some(reason);
+                Err(BodyError::Refused(reason))
+            }
+        }
+    }
+
+    /// The end is often known with the last frame: waiting to be told of it would cost another turn of the client's connection.
+    fn end_if_known(&mut self) -> Result<(), BodyError> {
+        let is_known = self.inner.as_ref().is_some_and(Body::is_end_stream);
+        if is_known && !self.outgoing.lock().is_busy() {
+            self.take_in(None)?;
+        }
+        Ok(())
+    }
+
     /// Lets the next released piece out, if the exchange still lives.
     fn let_out(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
         let piece = self.released.pop_front()?;
@@ -159,15 +184,21 @@ impl Body for RequestBody {
             if let Some(frame) = self.let_out() {
                 return Poll::Ready(Some(frame));
             }
+            if self.go_on()? {
+                self.end_if_known()?;
+                if self.released.is_empty() && self.inner.is_some() {
+                    // Nothing to send yet, and perhaps much to look at: others get their turn.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                continue;
+            }
             if self.inner.is_none() {
                 return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
             }
             let frame = ready!(self.poll_inner(cx)).transpose()?;
             self.take_in(frame)?;
-            // The end is often known with the last frame: waiting to be told of it would cost another turn of the client's connection.
-            if self.inner.as_ref().is_some_and(Body::is_end_stream) {
-                self.take_in(None)?;
-            }
+            self.end_if_known()?;
         }
     }
 

@@ -270,8 +270,8 @@ impl Exchange {
 
     /// Whose fault it is that a request got no answer: the redactor's verdict, the client's bytes, or the origin.
     fn broken(&self, error: &hyper::Error, outgoing: &Outgoing) -> Refusal {
-        if let Some(reason) = outgoing.refused() {
-            return reason.into();
+        if let Some(refusal) = outgoing.refused() {
+            return refusal;
         }
         if let Some(fault) = self.connection.fault() {
             return Refusal::new(fault.reason).detail(fault.detail);

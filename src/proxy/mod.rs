@@ -9,7 +9,7 @@
 //! | `resolve`, `connect` | the one look-up, the one dial |
 //! | `tunnel`, `client_hello`, `relay` | treatment `tunnel` |
 //! | `intercept`, `issuer` | treatment `intercept` |
-//! | `surface`, `scrub`, `gzip`, `outgoing`, `body`, `websocket` | what leaves, redacted and counted |
+//! | `surface`, `signed`, `scrub`, `coded`, `coding`, `outgoing`, `body`, `websocket` | what leaves, redacted and counted |
 //! | `fields`, `upstream`, `pool` | send |
 //! | `ledger`, `reply` | record and answer |
 //! | `generation` | one configuration at work |
@@ -20,11 +20,12 @@ mod body;
 mod checked_io;
 mod client_hello;
 mod client_io;
+mod coded;
+mod coding;
 mod connect;
 mod exchange;
 mod fields;
 mod generation;
-mod gzip;
 mod head;
 mod intercept;
 pub mod issuer;
@@ -39,6 +40,7 @@ mod relay;
 mod reply;
 mod resolve;
 mod scrub;
+mod signed;
 mod silence;
 mod surface;
 mod tunnel;

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::scrub::{Found, Scrub};
+use super::reply::Refusal;
+use super::scrub::{self, Found, Scrub};
 use crate::policy::DenyReason;
 
 /// The shared account of one request body.
@@ -43,6 +44,11 @@ impl State {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether the redactor has bytes that it did not look at yet.
+    pub(super) fn is_busy(&self) -> bool {
+        self.scrub.as_ref().is_some_and(Scrub::is_busy)
     }
 
     /// The last byte came.
@@ -89,8 +95,11 @@ impl Outgoing {
     }
 
     /// Why the body was stopped, if Egret stopped it.
-    pub(crate) fn refused(&self) -> Option<DenyReason> {
-        self.lock().refused
+    pub(crate) fn refused(&self) -> Option<Refusal> {
+        let state = self.lock();
+        let reason = state.refused?;
+        let found = state.scrub.as_ref().map(Scrub::found).unwrap_or_default();
+        Some(scrub::refusal(reason, found))
     }
 
     /// There is no body, or its end has come.

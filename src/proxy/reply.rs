@@ -13,6 +13,7 @@ use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 use serde_json::json;
 
+use super::coding;
 use crate::policy::DenyReason;
 
 /// Carries the reason code; Egret's own, stripped from origins' responses.
@@ -119,7 +120,7 @@ impl Refusal {
                 fields.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
             }
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"));
+                fields.insert(ACCEPT_ENCODING, coding::READABLE);
             }
             _ => {}
         }

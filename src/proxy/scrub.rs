@@ -5,9 +5,10 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::gzip::{Gzip, INFLATE_SLICE};
+use super::coded::{Coded, Look};
+use super::coding::Codings;
 use super::reply::Refusal;
 use crate::config::SurfaceMode;
 use crate::metrics::Surface;
@@ -16,6 +17,11 @@ use crate::redact::{Finding, Redactor, Stream};
 
 /// Different secrets that one stream's record tells apart; those beyond are counted by their rule.
 const DISTINCT: usize = 64;
+/// How many findings a refusal names, and how long a field's name may be to be named.
+const NAMED: usize = 3;
+const NAMED_BYTES: usize = 64;
+/// How much text of a coded body is looked at in one go: other exchanges wait meanwhile.
+const TURN: usize = 64 * 1024;
 
 /// One kind of finding at one place, for the record.
 #[derive(Debug, Clone)]
@@ -24,6 +30,26 @@ pub(crate) struct Found {
     pub(crate) surface: Surface,
     /// The header field it stood in.
     pub(crate) field: Option<HeaderName>,
+}
+
+impl Found {
+    /// Such as `github-pat in the header x-note`.
+    fn described(&self) -> String {
+        let rule = &self.finding.rule;
+        let field = self
+            .field
+            .as_ref()
+            .map(HeaderName::as_str)
+            .filter(|name| name.len() <= NAMED_BYTES);
+        match (self.surface, field) {
+            (Surface::Header, Some(field)) => format!("{rule} in the header {field}"),
+            (Surface::Header, None) => format!("{rule} in a header"),
+            (Surface::Body, Some(field)) => format!("{rule} in the trailer {field}"),
+            (Surface::Body, None) => format!("{rule} in the body"),
+            (Surface::Url, _) => format!("{rule} in the URL"),
+            (Surface::WebSocket, _) => format!("{rule} in a WebSocket message"),
+        }
+    }
 }
 
 /// What happens to a secret that was found.
@@ -47,25 +73,12 @@ impl Action {
             SurfaceMode::Off => None,
         }
     }
-}
 
-/// A content coding (RFC 9110 §8.4) that can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
-    Identity,
-    Gzip,
-}
-
-impl Coding {
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let mut codings = headers.get_all(CONTENT_ENCODING).iter();
-        match (codings.next().map(HeaderValue::as_bytes), codings.next()) {
-            (None, _) => Ok(Self::Identity),
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"identity") => Ok(Self::Identity),
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") => {
-                Ok(Self::Gzip)
-            }
-            _ => Err(DenyReason::RequestEncoding.into()),
+    /// What becomes of a request in which something was found, or nothing.
+    pub(super) fn refusal(self, found: &[Found]) -> Result<(), Refusal> {
+        match self {
+            Self::Refuse(reason) if !found.is_empty() => Err(refusal(reason, found)),
+            Self::Rewrite | Self::Note | Self::Refuse(_) => Ok(()),
         }
     }
 }
@@ -77,62 +90,74 @@ pub(crate) struct Scrub {
     stream: Stream,
     action: Action,
     surface: Surface,
-    gzip: Option<Box<Gzip>>,
+    coded: Option<Box<Coded>>,
     released: Vec<Bytes>,
     found: Vec<Found>,
 }
 
 impl Scrub {
-    pub(super) fn new(redactor: &Redactor, action: Action, coding: Coding, surface: Surface) -> Self {
+    /// A stream of text as it comes.
+    pub(super) fn new(redactor: &Redactor, action: Action, surface: Surface) -> Self {
         Self {
             redactor: redactor.clone(),
             stream: redactor.stream(),
             action,
             surface,
-            gzip: (coding == Coding::Gzip).then(|| Box::new(Gzip::new(redactor.stream()))),
+            coded: None,
             released: Vec::new(),
             found: Vec::new(),
         }
     }
 
-    /// Takes bytes in and lets out what is decided; an error when they must not go on.
+    /// A body that comes in codings.
+    pub(super) fn coded(mut self, codings: &Codings) -> Result<Self, DenyReason> {
+        if !codings.is_identity() {
+            self.coded = Some(Box::new(Coded::new(codings, self.redactor.stream())?));
+        }
+        Ok(self)
+    }
+
+    /// Takes bytes in and lets out what is decided; an error when they must not go on. Of a coded body only a part may be looked at: then it
+    /// [is busy](Scrub::is_busy), and takes more only after it went on.
     pub(crate) fn push(&mut self, data: Bytes, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
-        match self.gzip.take() {
+        match &mut self.coded {
             None => self.push_plain(data, out),
-            Some(mut gzip) => {
-                let pushed = self.push_gzip(&mut gzip, data, out);
-                self.gzip = Some(gzip);
-                pushed
+            Some(coded) => {
+                coded.feed(data);
+                self.go_on(out)
             }
         }
     }
 
+    /// Whether it has bytes that it did not look at yet.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.coded.as_ref().is_some_and(|coded| coded.is_busy())
+    }
+
+    /// Looks at more of what it has.
+    pub(crate) fn go_on(&mut self, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
+        self.with_coded(|scrub, coded| scrub.look(coded, out))
+    }
+
     /// Ends the body, or one message of many.
     pub(crate) fn finish(&mut self, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
-        let Some(mut gzip) = self.gzip.take() else {
-            self.stream.flush(&mut self.released);
-            return self.settle(out);
-        };
-        gzip.raw.flush(&mut self.released);
-        self.released.clear();
-        self.note(gzip.raw.findings());
-        gzip.end_input()?;
-        self.pass_inflated(&mut gzip)?;
-        self.stream.flush(&mut self.released);
-        self.check()?;
-        if self.action == Action::Rewrite {
-            gzip.deflate(self.released.drain(..), true, out)?;
+        if self.coded.is_some() {
+            return self.with_coded(|scrub, coded| scrub.finish_coded(coded, out));
         }
-        Ok(())
+        self.stream.flush(&mut self.released);
+        self.settle(out)
     }
 
     /// Redacts the values of trailers.
     pub(crate) fn fields(&mut self, fields: &mut HeaderMap) -> Result<(), DenyReason> {
-        if self.action != Action::Note && fields.keys().any(|name| holds_secret(&self.redactor, name)) {
+        if self.action != Action::Note
+            && let Some(found) = in_name(&self.redactor, fields, self.surface)
+        {
+            self.found.extend(found);
             return Err(DenyReason::SecretUnrewritable);
         }
-        for value in fields.values_mut() {
-            let clean = self.once(Bytes::copy_from_slice(value.as_bytes()))?;
+        for (name, value) in fields {
+            let clean = self.alone(Bytes::copy_from_slice(value.as_bytes()), Some(name))?;
             if clean != value.as_bytes() {
                 *value = HeaderValue::from_maybe_shared(clean).map_err(|_| DenyReason::SecretUnrewritable)?;
             }
@@ -142,10 +167,14 @@ impl Scrub {
 
     /// Redacts a text that stands by itself, such as a control frame between two fragments of a message.
     pub(crate) fn once(&mut self, text: Bytes) -> Result<Bytes, DenyReason> {
+        self.alone(text, None)
+    }
+
+    fn alone(&mut self, text: Bytes, field: Option<&HeaderName>) -> Result<Bytes, DenyReason> {
         let Some((clean, findings)) = self.redactor.value(&text, &|_| false) else {
             return Ok(text);
         };
-        self.note(findings);
+        self.note(findings, field);
         match self.action {
             Action::Rewrite => Ok(Bytes::from(clean)),
             Action::Note => Ok(text),
@@ -154,17 +183,19 @@ impl Scrub {
     }
 
     /// Adds to what was found: the same secret is one entry with its count, and the number of entries is bounded, however long the stream.
-    fn note(&mut self, findings: Vec<Finding>) {
+    fn note(&mut self, findings: Vec<Finding>, field: Option<&HeaderName>) {
         for mut finding in findings {
-            if self.found.len() >= DISTINCT && !self.found.iter().any(|known| known.finding.is_same(&finding)) {
+            let is_known =
+                |known: &&mut Found, finding: &Finding| known.finding.is_same(finding) && known.field.as_ref() == field;
+            if self.found.len() >= DISTINCT && !self.found.iter_mut().any(|known| is_known(&known, &finding)) {
                 finding.fingerprint = None;
             }
-            match self.found.iter_mut().find(|known| known.finding.is_same(&finding)) {
+            match self.found.iter_mut().find(|known| is_known(known, &finding)) {
                 Some(known) => known.finding.count = known.finding.count.saturating_add(finding.count),
                 None => self.found.push(Found {
                     finding,
                     surface: self.surface,
-                    field: None,
+                    field: field.cloned(),
                 }),
             }
         }
@@ -188,43 +219,92 @@ impl Scrub {
         Ok(())
     }
 
-    fn push_gzip(&mut self, gzip: &mut Gzip, data: Bytes, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
-        for slice in data.chunks(INFLATE_SLICE) {
-            gzip.inflate(slice)?;
-            self.pass_inflated(gzip)?;
+    fn with_coded(
+        &mut self,
+        step: impl FnOnce(&mut Self, &mut Coded) -> Result<(), DenyReason>,
+    ) -> Result<(), DenyReason> {
+        let Some(mut coded) = self.coded.take() else {
+            return Ok(());
+        };
+        let result = step(self, &mut coded);
+        self.coded = Some(coded);
+        result
+    }
+
+    fn look(&mut self, coded: &mut Coded, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
+        let mut looked = 0;
+        while looked < TURN {
+            match coded.look()? {
+                Look::Text(text) => {
+                    looked += text.len();
+                    self.stream.push(text, &mut self.released);
+                    self.pass_text(coded, out)?;
+                }
+                Look::Read(slice) => self.pass_slice(coded, slice, out)?,
+                Look::Nothing => break,
+            }
         }
-        self.check()?;
+        if coded.is_busy() { Ok(()) } else { Ok(coded.flush(out)?) }
+    }
+
+    fn finish_coded(&mut self, coded: &mut Coded, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
+        coded.end()?;
+        self.stream.flush(&mut self.released);
+        self.pass_text(coded, out)?;
         if self.action == Action::Rewrite {
-            return gzip.deflate(self.released.drain(..), false, out);
+            return Ok(coded.finish(out)?);
         }
-        // The bytes go on as they came: gzip's own header (file name, comment) must be clean too.
-        gzip.raw.push(data.clone(), &mut self.released);
-        self.released.clear();
-        self.note(gzip.raw.findings());
-        self.check()?;
-        out.push_back(data);
+        coded.raw.flush(&mut self.released);
+        self.check_raw(coded)?;
+        coded.release_all(out);
         Ok(())
     }
 
-    fn pass_inflated(&mut self, gzip: &mut Gzip) -> Result<(), DenyReason> {
-        let inflated = gzip.take_inflated();
-        if !inflated.is_empty() {
-            self.stream.push(inflated, &mut self.released);
+    /// Writes decided text anew, or forgets it where the coded bytes go on as they came.
+    fn pass_text(&mut self, coded: &mut Coded, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
+        self.check()?;
+        let decided = self.released.drain(..);
+        if self.action == Action::Rewrite {
+            coded.fold(decided, out)?;
         }
-        if self.action != Action::Rewrite {
-            self.released.clear();
+        Ok(())
+    }
+
+    /// Where the coded bytes go on as they came, they must be clean too.
+    fn pass_slice(&mut self, coded: &mut Coded, slice: Bytes, out: &mut VecDeque<Bytes>) -> Result<(), DenyReason> {
+        if self.action == Action::Rewrite {
+            return Ok(());
         }
+        coded.raw.push(slice.clone(), &mut self.released);
+        self.check_raw(coded)?;
+        if self.action == Action::Note {
+            out.push_back(slice);
+            return Ok(());
+        }
+        coded.hold(slice)?;
+        coded.release(self.stream.held(), out);
+        Ok(())
+    }
+
+    fn check_raw(&mut self, coded: &mut Coded) -> Result<(), DenyReason> {
+        self.released.clear();
+        self.note(coded.raw.findings(), None);
         self.check()
     }
 
     /// Gathers findings; under `Refuse` the first one ends it.
     fn check(&mut self) -> Result<(), DenyReason> {
         let findings = self.stream.findings();
-        self.note(findings);
+        self.note(findings, None);
         match self.action {
             Action::Refuse(reason) if !self.found.is_empty() => Err(reason),
             Action::Rewrite | Action::Refuse(_) | Action::Note => Ok(()),
         }
+    }
+
+    /// What was found so far.
+    pub(super) fn found(&self) -> &[Found] {
+        &self.found
     }
 
     pub(crate) fn into_found(self) -> Vec<Found> {
@@ -232,9 +312,39 @@ impl Scrub {
     }
 }
 
-/// Whether a field's name is a secret: a name can't be rewritten.
-pub(super) fn holds_secret(redactor: &Redactor, name: &HeaderName) -> bool {
-    redactor.value(name.as_str().as_bytes(), &|_| false).is_some()
+/// The first field whose name is a secret: a name can't be rewritten. What it says of the place leaves the name out.
+pub(super) fn in_name(redactor: &Redactor, fields: &HeaderMap, surface: Surface) -> Option<Vec<Found>> {
+    let findings = fields
+        .keys()
+        .find_map(|name| redactor.value(name.as_str().as_bytes(), &|_| false));
+    let found = |finding| Found {
+        finding,
+        surface,
+        field: None,
+    };
+    findings.map(|(_, findings)| findings.into_iter().map(found).collect())
+}
+
+/// The refusal that says what was found, and where; never the text.
+pub(super) fn refusal(reason: DenyReason, found: &[Found]) -> Refusal {
+    let mut places: Vec<String> = Vec::new();
+    for place in found.iter().map(Found::described) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    let is_about_secrets = matches!(
+        reason,
+        DenyReason::SecretBlocked | DenyReason::SecretUnrewritable | DenyReason::SecretWrongAudience
+    );
+    if places.is_empty() || !is_about_secrets {
+        return reason.into();
+    }
+    // Fields come in no order of their own.
+    places.sort_unstable();
+    let more = if places.len() > NAMED { ", and more" } else { "" };
+    places.truncate(NAMED);
+    Refusal::new(reason).detail(format!("Found {}{more}. {}", places.join(", "), reason.explanation()))
 }
 
 #[cfg(test)]
@@ -250,7 +360,7 @@ mod tests {
     fn findings_are_merged_and_bounded_however_long_the_stream() {
         let rules = Arc::new(Rules::builtin().unwrap());
         let redactor = Redactor::new(rules, Replacement::SameLength, FingerprintKey::new(&[7; 32]));
-        let mut scrub = Scrub::new(&redactor, Action::Rewrite, Coding::Identity, Surface::WebSocket);
+        let mut scrub = Scrub::new(&redactor, Action::Rewrite, Surface::WebSocket);
         let mut out = VecDeque::new();
         for number in 0..1000_u32 {
             let digest = Sha256::digest((number / 2).to_be_bytes());

@@ -5,15 +5,17 @@
 
 use std::borrow::Cow;
 
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::HeaderValue;
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
+use super::coding::Codings;
 use super::fields::Outbound;
 use super::generation::Generation;
 use super::ledger::Ledger;
 use super::reply::Refusal;
-use super::scrub::{Action, Coding, Found, Scrub, holds_secret};
+use super::scrub::{Action, Found, Scrub, in_name, refusal};
+use super::signed;
 use crate::metrics::Surface;
 use crate::policy::{DenyReason, Host, Permit};
 use crate::redact::{Finding, Redactor, Rule};
@@ -26,30 +28,6 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'/')
     .remove(b'=');
-
-/// Fields by which a body is covered by a digest or signature: it can't be changed without being noticed (or refused) by the origin.
-const COVERING: [&str; 9] = [
-    "content-md5",
-    "content-digest",
-    "repr-digest",
-    "digest",
-    "signature-input",
-    "x-amz-content-sha256",
-    "x-hub-signature-256",
-    "x-goog-content-sha256",
-    "stripe-signature",
-];
-/// Content whose own checksums break when a byte changes.
-const CHECKSUMMED: [&str; 8] = [
-    "application/x-git-",
-    "application/zip",
-    "application/gzip",
-    "application/x-tar",
-    "application/vnd.oci.",
-    "image/",
-    "audio/",
-    "video/",
-];
 
 /// Gives the trail path and query without secrets, before anything is decided. Tells whether any was there.
 pub(crate) fn record_url(generation: &Generation, ledger: &mut Ledger, text: &str) -> bool {
@@ -83,10 +61,12 @@ pub(crate) fn scrub_url(
     let Some((clean, findings)) = redact_url(&redaction.redactor, outbound.path.as_str(), &at_home) else {
         return Ok(());
     };
-    ledger.found(in_url(findings));
+    let found: Vec<Found> = in_url(findings).collect();
+    let refused = action.refusal(&found);
+    ledger.found(found);
     match action {
         Action::Note => {}
-        Action::Refuse(reason) => return Err(reason.into()),
+        Action::Refuse(_) => return refused,
         Action::Rewrite => {
             outbound.path = PathAndQuery::try_from(clean).map_err(|_| Refusal::from(DenyReason::SecretUnrewritable))?;
         }
@@ -161,10 +141,12 @@ pub(crate) fn check_host(generation: &Generation, ledger: &mut Ledger, host: &Ho
         return Ok(());
     };
     ledger.host(String::from_utf8_lossy(&redacted).into_owned());
-    ledger.found(in_url(findings));
+    let found: Vec<Found> = in_url(findings).collect();
+    let told = refusal(DenyReason::SecretUnrewritable, &found);
+    ledger.found(found);
     match Action::of(generation.redaction.surfaces.url) {
         None | Some(Action::Note) => Ok(()),
-        Some(Action::Rewrite | Action::Refuse(_)) => Err(DenyReason::SecretUnrewritable.into()),
+        Some(Action::Rewrite | Action::Refuse(_)) => Err(told),
     }
 }
 
@@ -190,12 +172,11 @@ pub(crate) fn scrub_headers(
     let mut found = Vec::new();
     let mut strayed = false;
     if action != Action::Note
-        && outbound
-            .headers
-            .keys()
-            .any(|name| holds_secret(&redaction.redactor, name))
+        && let Some(found) = in_name(&redaction.redactor, &outbound.headers, Surface::Header)
     {
-        return Err(DenyReason::SecretUnrewritable.into());
+        let told = refusal(DenyReason::SecretUnrewritable, &found);
+        ledger.found(found);
+        return Err(told);
     }
     for (name, value) in &mut outbound.headers {
         let has_slot = |rule: &Rule| {
@@ -225,14 +206,14 @@ pub(crate) fn scrub_headers(
             *value = HeaderValue::try_from(clean).map_err(|_| Refusal::from(DenyReason::SecretUnrewritable))?;
         }
     }
-    let refused = !found.is_empty();
-    ledger.found(found);
-    match action {
+    let action = match action {
         // A credential in the place for one, on its way to somebody else's host.
-        Action::Refuse(_) if strayed => Err(DenyReason::SecretWrongAudience.into()),
-        Action::Refuse(reason) if refused => Err(reason.into()),
-        Action::Rewrite | Action::Note | Action::Refuse(_) => Ok(()),
-    }
+        Action::Refuse(_) if strayed => Action::Refuse(DenyReason::SecretWrongAudience),
+        Action::Rewrite | Action::Note | Action::Refuse(_) => action,
+    };
+    let refused = action.refusal(&found);
+    ledger.found(found);
+    refused
 }
 
 /// The redactor for a request's body, or a refusal when the body is coded in a way that can't be read.
@@ -240,44 +221,18 @@ pub(crate) fn body_scrub(generation: &Generation, outbound: &mut Outbound) -> Re
     let Some(mut action) = Action::of(generation.redaction.surfaces.body) else {
         return Ok(None);
     };
-    if action == Action::Rewrite && !rewritable(&outbound.headers) {
+    let codings = Codings::of(&outbound.headers).ok_or(DenyReason::RequestEncoding)?;
+    let is_fixed = codings.has_signed_frames() || signed::is_fixed(&outbound.headers, outbound.path.path());
+    if action == Action::Rewrite && is_fixed {
         action = Action::Refuse(DenyReason::SecretUnrewritable);
     }
-    let coding = Coding::of(&outbound.headers)?;
-    let may_grow = action == Action::Rewrite && !generation.redaction.keeps_length;
-    outbound.reframed = may_grow || coding == Coding::Gzip && action == Action::Rewrite;
-    Ok(Some(Scrub::new(
-        &generation.redaction.redactor,
-        action,
-        coding,
-        Surface::Body,
-    )))
+    outbound.reframed = action == Action::Rewrite && (!generation.redaction.keeps_length || !codings.is_identity());
+    let scrub = Scrub::new(&generation.redaction.redactor, action, Surface::Body).coded(&codings)?;
+    Ok(Some(scrub))
 }
 
 /// The redactor for what a client sends over a WebSocket.
 pub(crate) fn websocket_scrub(generation: &Generation) -> Option<Scrub> {
     let action = Action::of(generation.redaction.surfaces.websocket)?;
-    Some(Scrub::new(
-        &generation.redaction.redactor,
-        action,
-        Coding::Identity,
-        Surface::WebSocket,
-    ))
-}
-
-/// Whether bytes of the body may be changed.
-fn rewritable(headers: &HeaderMap) -> bool {
-    let covered = COVERING
-        .iter()
-        .any(|name| headers.get(*name).is_some_and(|value| value != "UNSIGNED-PAYLOAD"));
-    let checksummed = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| {
-            CHECKSUMMED.iter().any(|prefix| {
-                kind.get(..prefix.len())
-                    .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-            })
-        });
-    !covered && !checksummed
+    Some(Scrub::new(&generation.redaction.redactor, action, Surface::WebSocket))
 }

@@ -140,7 +140,7 @@ pub(crate) fn join(
         let limit = handover.generation.limits.tunnel_idle_timeout;
         let end = relay(&mut client, &mut origin, limit, ledger.moved()).await;
         let outcome = match (outgoing.refused(), end) {
-            (Some(reason), _) => Outcome::Refused(reason.into()),
+            (Some(refusal), _) => Outcome::Refused(refusal),
             (None, End::Closed) => Outcome::Complete,
             (None, End::Silent) => Outcome::Failed(DenyReason::LimitIdle),
             (None, End::Broken) => Outcome::Failed(DenyReason::UpstreamClosed),

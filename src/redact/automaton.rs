@@ -87,7 +87,7 @@ impl Automaton {
     /// The same without a table.
     pub(super) fn lazy(expression: &str) -> Result<Self, ExpressionError> {
         let tree = parsed(expression)?;
-        let lazy = Lazy::new(nfa(&tree)?).map_err(Box::new)?;
+        let lazy = Lazy::new(nfa(&tree)?)?;
         Self::new(&tree, Form::Lazy(lazy))
     }
 
@@ -206,15 +206,28 @@ fn parsed(expression: &str) -> Result<Hir, ExpressionError> {
 }
 
 fn nfa(tree: &Hir) -> Result<NFA, ExpressionError> {
-    let config = thompson::Config::new().utf8(false).nfa_size_limit(Some(EXPRESSION_BYTES)).which_captures(thompson::WhichCaptures::None);
-    Ok(thompson::Compiler::new().configure(config).build_from_hir(tree).map_err(Box::new)?)
+    let config = thompson::Config::new()
+        .utf8(false)
+        .nfa_size_limit(Some(EXPRESSION_BYTES))
+        .which_captures(thompson::WhichCaptures::None);
+    Ok(thompson::Compiler::new()
+        .configure(config)
+        .build_from_hir(tree)
+        .map_err(Box::new)?)
 }
 
 /// What tells the groups of a match that the automaton found.
 fn groups(tree: &Hir) -> Result<meta::Regex, ExpressionError> {
     // Small: it is asked about matches alone, so nothing in it needs to be fast on other text.
-    let config = meta::Config::new().utf8_empty(false).auto_prefilter(false).dfa(false).hybrid(false);
-    Ok(meta::Builder::new().configure(config).build_from_hir(tree).map_err(Box::new)?)
+    let config = meta::Config::new()
+        .utf8_empty(false)
+        .auto_prefilter(false)
+        .dfa(false)
+        .hybrid(false);
+    Ok(meta::Builder::new()
+        .configure(config)
+        .build_from_hir(tree)
+        .map_err(Box::new)?)
 }
 
 /// Whether a gap without an upper end stands before the first group.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use regex_automata::Anchored;
 use regex_automata::dfa::Automaton as _;
 use regex_automata::hybrid::{self, LazyStateID};
 use regex_automata::util::alphabet::{ByteClasses, Unit};
 use regex_automata::util::{primitives::StateID, start};
-use regex_automata::Anchored;
 
 use super::automaton::{Automaton, Form, Step, table_step};
 use super::byte_set::ByteSet;
@@ -69,22 +69,31 @@ impl Automaton {
             let beginnings = explorer.beginnings();
             explorer.is_sound().then_some(beginnings)
         });
-        explored.unwrap_or_else(|| vec![Beginning { fixed: 0, sets: Vec::new() }])
+        explored.unwrap_or_else(|| {
+            vec![Beginning {
+                fixed: 0,
+                sets: Vec::new(),
+            }]
+        })
     }
 }
 
 impl<'a> Explorer<'a> {
     fn new(automaton: &'a Automaton) -> Option<Self> {
         let (lazy, classes) = match &automaton.form {
-            Form::Table(table) => (None, table.byte_classes().clone()),
+            Form::Table(table) => (None, *table.byte_classes()),
             Form::Lazy(lazy) => {
                 let dfa = lazy.with_room(ROOM).ok()?;
                 let cache = dfa.create_cache();
-                let classes = dfa.byte_classes().clone();
+                let classes = *dfa.byte_classes();
                 (Some((dfa, cache)), classes)
             }
         };
-        Some(Self { automaton, lazy, classes })
+        Some(Self {
+            automaton,
+            lazy,
+            classes,
+        })
     }
 
     /// Whether the states that it met are still those that it knows by their number.
@@ -98,7 +107,10 @@ impl<'a> Explorer<'a> {
             let config = start::Config::new().anchored(Anchored::Yes).look_behind(before);
             starts.extend(match (&self.automaton.form, &mut self.lazy) {
                 (Form::Table(table), _) => {
-                    let state = table.start_state(&config).ok().filter(|state| !table.is_dead_state(*state));
+                    let state = table
+                        .start_state(&config)
+                        .ok()
+                        .filter(|state| !table.is_dead_state(*state));
                     state.map(Node::Table)
                 }
                 (Form::Lazy(_), Some((dfa, cache))) => {
@@ -181,7 +193,10 @@ impl<'a> Explorer<'a> {
             level = longer;
         }
         ended.append(&mut level);
-        ended.into_iter().map(|(sets, states)| self.beginning(sets, states)).collect()
+        ended
+            .into_iter()
+            .map(|(sets, states)| self.beginning(sets, states))
+            .collect()
     }
 
     fn beginning(&mut self, sets: Vec<ByteSet>, states: Vec<Node>) -> Beginning {
@@ -224,7 +239,11 @@ impl<'a> Explorer<'a> {
                 if pair && byte.is_ascii_lowercase() {
                     continue;
                 }
-                let set = if pair { ByteSet::from_iter([byte, other]) } else { ByteSet::from_iter([byte]) };
+                let set = if pair {
+                    ByteSet::from_iter([byte, other])
+                } else {
+                    ByteSet::from_iter([byte])
+                };
                 choices.push((set, next.clone()));
             }
         }
@@ -232,7 +251,7 @@ impl<'a> Explorer<'a> {
     }
 
     fn followers(&mut self, states: &[Node]) -> Followers {
-        let classes = self.classes.clone();
+        let classes = self.classes;
         let mut choices: Vec<(ByteSet, Vec<Node>)> = Vec::new();
         let mut ended = false;
         for byte in classes.representatives(..).filter_map(Unit::as_u8) {

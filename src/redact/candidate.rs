@@ -106,7 +106,7 @@ impl Thread {
             // What stands in a gap is no secret, so there is nothing to hide but what matched; and any text could stand there, so
             // that ordinary text uses up the steps as well.
             Ran::Outgrown if rule.automaton().has_gap_first() => Ran::Ended,
-            ran => ran,
+            Ran::Paused | Ran::Ended | Ran::Outgrown => ran,
         }
     }
 

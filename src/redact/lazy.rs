@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use regex_automata::MatchKind;
 use regex_automata::hybrid::BuildError;
-use regex_automata::hybrid::dfa::{Cache, Config, DFA};
 use regex_automata::hybrid::LazyStateID;
+use regex_automata::hybrid::dfa::{Cache, Config, DFA};
 use regex_automata::nfa::thompson::NFA;
 use regex_automata::util::start;
 
@@ -50,7 +50,7 @@ impl Lazy {
     /// What a step is charged with.
     pub(super) const STEP: u32 = 2;
 
-    pub(super) fn new(nfa: NFA) -> Result<Self, BuildError> {
+    pub(super) fn new(nfa: NFA) -> Result<Self, Box<BuildError>> {
         Ok(Self {
             dfa: dfa(nfa, CACHE)?,
             spare: Arc::default(),
@@ -58,7 +58,7 @@ impl Lazy {
     }
 
     /// The same with room for so many bytes of states, to learn about them.
-    pub(super) fn with_room(&self, bytes: usize) -> Result<DFA, BuildError> {
+    pub(super) fn with_room(&self, bytes: usize) -> Result<DFA, Box<BuildError>> {
         dfa(self.dfa.get_nfa().clone(), bytes)
     }
 
@@ -83,7 +83,10 @@ impl Lazy {
 
     #[inline]
     pub(super) fn step(&self, state: &mut LazyState, byte: u8) -> Step {
-        let next = state.cache.as_mut().and_then(|cache| self.dfa.next_state(cache, state.id, byte).ok());
+        let next = state
+            .cache
+            .as_mut()
+            .and_then(|cache| self.dfa.next_state(cache, state.id, byte).ok());
         match next {
             Some(next) => {
                 state.id = next;
@@ -95,7 +98,10 @@ impl Lazy {
     }
 
     pub(super) fn ends(&self, state: &mut LazyState) -> bool {
-        let next = state.cache.as_mut().and_then(|cache| self.dfa.next_eoi_state(cache, state.id).ok());
+        let next = state
+            .cache
+            .as_mut()
+            .and_then(|cache| self.dfa.next_eoi_state(cache, state.id).ok());
         next.is_none_or(|next| next.is_match())
     }
 }
@@ -112,11 +118,11 @@ pub(super) fn step_to(next: LazyStateID) -> Step {
     }
 }
 
-fn dfa(nfa: NFA, cache: usize) -> Result<DFA, BuildError> {
+fn dfa(nfa: NFA, cache: usize) -> Result<DFA, Box<BuildError>> {
     let config = Config::new()
         .match_kind(MatchKind::LeftmostFirst)
         .cache_capacity(cache)
         .skip_cache_capacity_check(true)
         .minimum_cache_clear_count(None);
-    DFA::builder().configure(config).build_from_nfa(nfa)
+    DFA::builder().configure(config).build_from_nfa(nfa).map_err(Box::new)
 }

@@ -70,11 +70,8 @@ pub(super) fn reshape(expression: &str, ending: Ending) -> Result<Reshaped, Synt
     if ending == Ending::Relaxed {
         tree = with_relaxed_ending(&tree);
     }
-    let mut reshaped = String::new();
-    // Writing to a String doesn't fail; the expression as written would be sound as well.
-    let written = Printer::new().print(&tree, &mut reshaped).is_ok();
     Ok(Reshaped {
-        expression: if written { reshaped } else { expression.to_owned() },
+        expression: printed(&tree).unwrap_or_else(|| expression.to_owned()),
         groups,
     })
 }
@@ -116,9 +113,33 @@ fn is_gap(part: &Hir) -> bool {
     matches!(class, Class::Bytes(bytes) if size(bytes) > GAP)
 }
 
+/// The tree as an expression. Not by the library's printer alone: it writes `(?:a{3})?` as `a{3}?`, which is something else.
+/// Nothing when a leaf can't be written, which doesn't happen in a String.
 fn printed(tree: &Hir) -> Option<String> {
-    let mut text = String::new();
-    Printer::new().print(tree, &mut text).ok().map(|()| text)
+    Some(match tree.kind() {
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => {
+            let mut leaf = String::new();
+            Printer::new().print(tree, &mut leaf).ok()?;
+            leaf
+        }
+        HirKind::Repetition(repetition) => {
+            let count = match (repetition.min, repetition.max) {
+                (min, None) => format!("{{{min},}}"),
+                (min, Some(max)) => format!("{{{min},{max}}}"),
+            };
+            let lazy = if repetition.greedy { "" } else { "?" };
+            format!("(?:{}){count}{lazy}", printed(&repetition.sub)?)
+        }
+        HirKind::Capture(capture) => match &capture.name {
+            Some(name) => format!("(?P<{name}>{})", printed(&capture.sub)?),
+            None => format!("({})", printed(&capture.sub)?),
+        },
+        HirKind::Concat(parts) => parts.iter().map(printed).collect::<Option<String>>()?,
+        HirKind::Alternation(branches) => {
+            let branches = branches.iter().map(printed).collect::<Option<Vec<_>>>()?;
+            format!("(?:{})", branches.join("|"))
+        }
+    })
 }
 
 fn without_optional_beginning(tree: &Hir) -> Hir {
@@ -401,5 +422,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_repetition_of_a_repetition_stays_one() {
+        let expression = reshape("ab(?:[0-9]{3})?!", Ending::AsWritten).unwrap().expression;
+        let regex = compiled(&expression);
+        assert!(regex.is_match(b"ab!") && regex.is_match(b"ab123!") && !regex.is_match(b"ab12!"), "{expression}");
     }
 }

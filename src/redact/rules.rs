@@ -156,7 +156,19 @@ impl Rules {
         packs: &[Source],
         load: &mut dyn FnMut(&str, &str) -> Option<Source>,
     ) -> Result<Self, RuleError> {
-        let mut gathered = Gathered::default();
+        Self::compile_within(SIZE_MAX, packs, load)
+    }
+
+    /// The same with so many bytes for all automata.
+    fn compile_within(
+        room: usize,
+        packs: &[Source],
+        load: &mut dyn FnMut(&str, &str) -> Option<Source>,
+    ) -> Result<Self, RuleError> {
+        let mut gathered = Gathered {
+            room,
+            ..Gathered::default()
+        };
         let merged = packs.iter().map(|pack| Merged::read(pack, load, &mut gathered.notes));
         let mut merged = merged.collect::<Result<Vec<Merged>, RuleError>>()?;
         share_audiences(&mut merged);
@@ -214,8 +226,8 @@ impl Rules {
 struct Gathered {
     all: Vec<Rule>,
     beginnings: Beginnings,
-    /// How many bytes the automata take.
-    size: usize,
+    /// How many bytes more the automata may take.
+    room: usize,
     notes: Vec<Note>,
 }
 
@@ -295,17 +307,18 @@ impl Gathered {
 
     /// Has the rule's matches looked for by how they begin.
     fn search_for(&mut self, index: RuleIndex, place: &str, rule: &Rule) -> Result<(), RuleError> {
-        self.size += rule.automaton.size();
-        if self.size > SIZE_MAX {
-            return Err(RuleError::TooLarge {
-                origin: place.to_owned(),
-                rule: rule.id().to_owned(),
-            });
-        }
+        let room = self.room.checked_sub(rule.automaton.size());
+        self.room = room.ok_or_else(|| RuleError::TooLarge {
+            origin: place.to_owned(),
+            rule: rule.id().to_owned(),
+        })?;
         self.beginnings
             .add(index, &rule.automaton)
             .or_else(|_| match rule.entry.check.and_then(Check::number) {
-                Some(number) => Ok(self.beginnings.add_number(index, number)),
+                Some(number) => {
+                    self.beginnings.add_number(index, number);
+                    Ok(())
+                }
                 None => self.beginnings.add_word(index, &rule.automaton, &rule.entry.keywords),
             })
             .map_err(|_| RuleError::unusable(place, &rule.id, "regex", NO_BEGINNING))
@@ -799,9 +812,14 @@ paths = ['\.md$']
 
     #[test]
     fn all_rules_together_have_a_limit() {
-        let rule = |nth: u32| format!("[[rules]]\nid = 'r{nth}'\nregex = 'acme{nth}(?s:.){{0,99}}x(?s:.){{0,99}}y[a-z]{{9}}'\n");
-        let pack: String = (0..400).map(rule).collect();
-        check_refused(&pack, "all rules take more than 256 MiB");
+        let source = Source {
+            origin: "own.toml".to_owned(),
+            text: "[[rules]]\nid = 'x'\nregex = 'abcd'\n[[rules]]\nid = 'y'\nregex = 'abcd[a-f0-9]{2000}'".to_owned(),
+        };
+        let compile = |room| Rules::compile_within(room, std::slice::from_ref(&source), &mut |_, _| None);
+        assert_eq!(compile(SIZE_MAX).unwrap().len(), 2);
+        let error = compile(16 << 10).unwrap_err().to_string();
+        assert!(error.starts_with("own.toml:4: rule \"y\": with it all rules take more than 256 MiB"), "{error}");
     }
 
     #[test]

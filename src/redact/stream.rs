@@ -57,6 +57,11 @@ impl Stream {
         self.scanner = Scanner::default();
     }
 
+    /// How many of the bytes pushed are not decided yet.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Takes what was found since it was last asked, each secret once with its count.
     pub fn findings(&mut self) -> Vec<Finding> {
         self.tally.drain(self.redactor.rules())

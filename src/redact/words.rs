@@ -125,7 +125,9 @@ impl Words {
     /// The entries from the first of the kinds to the last.
     fn numbers(&self, kinds: u64) -> std::ops::Range<u32> {
         match u32::try_from(self.entries.len()) {
-            Ok(all) if self.entries.len() <= KINDS => kinds.trailing_zeros()..(u64::BITS - kinds.leading_zeros()).min(all),
+            Ok(all) if self.entries.len() <= KINDS => {
+                kinds.trailing_zeros()..(u64::BITS - kinds.leading_zeros()).min(all)
+            }
             all => 0..all.unwrap_or(u32::MAX),
         }
     }
@@ -152,7 +154,10 @@ impl Words {
 
 impl Keywords {
     fn new(words: &[Word]) -> Result<Self, BuildError> {
-        let all = words.iter().enumerate().flat_map(|(nth, word)| word.keywords.iter().map(move |text| (text, bit(nth))));
+        let all = words
+            .iter()
+            .enumerate()
+            .flat_map(|(nth, word)| word.keywords.iter().map(move |text| (text, bit(nth))));
         let (texts, rules): (Vec<&String>, Vec<u64>) = all.unzip();
         Ok(Self {
             search: dfa::Builder::new().ascii_case_insensitive(true).build(texts)?,

@@ -115,6 +115,35 @@ async fn the_header_of_gzip_is_no_hideout() {
     }
 }
 
+/// A zstd body whose text is harmless, behind a frame that decoders skip (RFC 8878 §3.1.2).
+fn zstd_behind_a_skipped_frame() -> Vec<u8> {
+    let mut body = 0x184d_2a50_u32.to_le_bytes().to_vec();
+    body.extend(u32::try_from(token().len()).unwrap().to_le_bytes());
+    body.extend(token().into_bytes());
+    body.extend(zstd::stream::encode_all(&b"harmless"[..], 3).unwrap());
+    body
+}
+
+#[tokio::test]
+async fn a_skipped_frame_is_no_hideout() {
+    let play = open().await;
+    let signed = "Content-Encoding: zstd\r\nContent-Digest: sha-256=:AAAA:\r\n";
+    for (fields, code) in [
+        (signed, Some("secret.unrewritable")),
+        ("Content-Encoding: zstd\r\n", None),
+    ] {
+        let body = zstd_behind_a_skipped_frame();
+        let reply = play.ask("POST", "origin.test", "/z", fields, &body).await;
+        assert_eq!(reply.reason(), code, "{reply:?}");
+    }
+    for seen in play.origin.requests() {
+        let arrived = seen.body.windows(token().len()).any(|part| part == token().as_bytes());
+        assert!(!arrived, "{seen:?}");
+    }
+    let last = play.origin.requests().pop().unwrap();
+    assert_eq!(zstd::stream::decode_all(&last.body[..]).unwrap(), b"harmless");
+}
+
 #[tokio::test]
 async fn http_2_heads_are_held_to_the_same_limits_and_recorded() {
     let play = Scene::open().await.section("limits: {head_fields: 10}").start().await;

@@ -15,6 +15,7 @@ mod attacks;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod codings;
 mod commands;
 #[cfg(test)]
 mod docs;

@@ -336,3 +336,115 @@ async fn a_secret_in_an_encoded_query_does_not_slip_through() {
 fn percent(byte: u8) -> String {
     format!("%{byte:02X}")
 }
+
+/// What the reply to a refused request says in detail.
+#[track_caller]
+fn assert_detail(reply: &Reply, code: &str, found: &str) {
+    reply.assert_refused(403, code);
+    let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with(&format!("Found {found}. ")), "{detail}");
+    assert!(!reply.text().contains(&secret()), "{reply:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_was_found_and_where() {
+    let play = Scene::open()
+        .await
+        .section("redaction: {surfaces: {body: block, header: block, url: block}}")
+        .start()
+        .await;
+    let field = format!("X-Note: {}\r\n", token());
+    let reply = play.secure_ask("GET", "origin.test", "/", &field, b"").await;
+    assert_detail(&reply, "secret.blocked", "github-pat in the header x-note");
+    let long = format!("X-{}: {}\r\n", "n".repeat(100), token());
+    let reply = play.secure_ask("GET", "origin.test", "/", &long, b"").await;
+    assert_detail(&reply, "secret.blocked", "github-pat in a header");
+    let reply = play.secure_get("origin.test", &format!("/?note={}", token())).await;
+    assert_detail(&reply, "secret.blocked", "github-pat in the URL");
+    let aws = ["AKIA", "Z7QWERTYUIOPASDF"].concat();
+    let both = format!("{} {} {aws}", token(), token());
+    let reply = post(&play, "/", "", both.as_bytes()).await;
+    // The first finding ends it; what else there is, nobody looks for.
+    assert_detail(&reply, "secret.blocked", "github-pat in the body");
+
+    let many: Vec<String> = (0..5).map(|n| format!("X-Note-{n}: {}\r\n", token())).collect();
+    let reply = play.secure_ask("GET", "origin.test", "/", &many.concat(), b"").await;
+    let named =
+        "github-pat in the header x-note-0, github-pat in the header x-note-1, github-pat in the header x-note-2";
+    assert_detail(&reply, "secret.blocked", &format!("{named}, and more"));
+    play.origin.assert_no_request();
+    assert_kept_secret(&play).await;
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_trailer_too() {
+    let play = open().await;
+    let mut wire = play.intercepted("origin.test", &["http/1.1"]).await;
+    let host = play.secure("origin.test");
+    wire.send(format!(
+        "POST /t HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\nContent-MD5: AAAA\r\nTrailer: X-Note\r\n\r\n\
+         4\r\nbody\r\n0\r\nX-Note: {}\r\n\r\n",
+        token()
+    ))
+    .await;
+    let reply = wire.reply().await;
+    assert_detail(&reply, "secret.unrewritable", "github-pat in the trailer x-note");
+    let record = play.egret.record_of("/t").await;
+    assert_eq!(record["redactions"][0]["field"], "x-note", "{record}");
+}
+
+#[tokio::test]
+async fn bodies_that_may_not_change_are_refused_with_a_secret_and_pass_without() {
+    let play = open().await;
+    let secret = format!("{{\"key\": \"{}\"}}", token());
+    for field in [
+        "Authorization: AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/sts/aws4_request",
+        "x-amz-checksum-crc32: AAAAAA==",
+        "x-goog-hash: crc32c=AAAAAA==",
+        "Content-MD5: AAAA",
+        "Repr-Digest: sha-256=:AAAA:",
+        "Signature-Input: sig1=(\"content-digest\");created=1",
+        "X-Hub-Signature: sha1=00",
+        "Stripe-Signature: t=1,v1=00",
+        "X-Slack-Signature: v0=00",
+        "svix-signature: v1,AAAA",
+        "Content-Type: application/x-git-receive-pack-request",
+        "Content-Type: application/pdf",
+        "Content-Type: application/wasm",
+        "Content-Type: font/woff2",
+        "Content-Type: image/png",
+    ] {
+        let fields = format!("{field}\r\n");
+        let reply = post(&play, "/fixed", &fields, secret.as_bytes()).await;
+        assert_detail(&reply, "secret.unrewritable", "github-pat in the body");
+        post(&play, "/fixed", &fields, b"{\"key\": \"none\"}")
+            .await
+            .assert_passed(200);
+    }
+    for seen in play.origin.requests().iter().filter(|seen| seen.complete) {
+        assert_eq!(seen.text(), "{\"key\": \"none\"}");
+    }
+}
+
+#[tokio::test]
+async fn known_secrets_are_watched_like_the_rest_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "hQ7-wK2m-Zx9v-Lp4t").unwrap();
+    let section = format!("redaction: {{known_secrets: [{}]}}", folder.path().display());
+    let play = Scene::open().await.section(&section).start().await;
+    // Another value is taken, a weak one refused; neither is ever said.
+    std::fs::write(&file, "uR5-nB8c-Yd3f-Ta6s").unwrap();
+    play.egret
+        .await_metric("egret_config_reloads_total", &["result=\"taken\""], 1.0)
+        .await;
+    std::fs::write(&file, "Sunshine1").unwrap();
+    play.egret
+        .await_metric("egret_config_reloads_total", &["result=\"refused\""], 1.0)
+        .await;
+    let log = play.egret.log().text();
+    assert!(log.contains("token: the value is a common password"), "{log}");
+    for value in ["hQ7-wK2m", "uR5-nB8c", "Sunshine1"] {
+        assert!(!log.contains(value), "{log}");
+    }
+}
