@@ -17,6 +17,10 @@ use super::lazy::{Lazy, LazyState};
 /// How large the automaton of one expression may become as a table. Nearly all need a tenth of this; those that don't
 /// fit are found out the later, the larger this is.
 const TABLE_BYTES: usize = 5 << 19;
+/// The same for one with a gap, which is in no table most often.
+const GAP_TABLE_BYTES: usize = 5 << 17;
+/// A shorter gap is none.
+const GAP_COUNT: u32 = 16;
 /// How large an expression may become at all.
 const EXPRESSION_BYTES: usize = 4 << 20;
 /// A repeated class with more bytes than this is a gap: any text, and no part of a secret.
@@ -70,14 +74,15 @@ impl Automaton {
     /// Compiles `expression` into a table; bytes, not Unicode, are what it matches.
     pub(super) fn table(expression: &str) -> Result<Self, ExpressionError> {
         let tree = parsed(expression)?;
+        let room = if has_gap(&tree) { GAP_TABLE_BYTES } else { TABLE_BYTES };
         let table = dense::Builder::new()
             .configure(
                 dense::Config::new()
                     .start_kind(StartKind::Anchored)
                     .match_kind(MatchKind::LeftmostFirst)
                     .accelerate(false)
-                    .dfa_size_limit(Some(TABLE_BYTES))
-                    .determinize_size_limit(Some(TABLE_BYTES)),
+                    .dfa_size_limit(Some(room))
+                    .determinize_size_limit(Some(room)),
             )
             .build_from_nfa(&nfa(&tree)?)
             .map_err(Box::new)?;
@@ -228,6 +233,17 @@ fn groups(tree: &Hir) -> Result<meta::Regex, ExpressionError> {
         .configure(config)
         .build_from_hir(tree)
         .map_err(Box::new)?)
+}
+
+fn has_gap(tree: &Hir) -> bool {
+    match tree.kind() {
+        HirKind::Repetition(repetition) => {
+            repetition.max.is_none_or(|max| max >= GAP_COUNT) && is_any(&repetition.sub) || has_gap(&repetition.sub)
+        }
+        HirKind::Capture(capture) => has_gap(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(has_gap),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => false,
+    }
 }
 
 /// Whether a gap without an upper end stands before the first group.
