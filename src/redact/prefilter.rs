@@ -3,7 +3,8 @@
 //! Most kinds, and all that is coded in base64 or base32, begin with a run of at least [`RUN`] token bytes. Text has few such runs, so
 //! their first four bytes are looked up only inside runs. The others (the name of a variable, a PEM block, hexadecimal
 //! digits) begin with a text that is searched for everywhere: a long one at every fourth byte, a short one with SIMD. And
-//! where characters of a token are escaped, what is looked up is the text that the escapes stand for.
+//! where characters of a token are escaped, what is looked up is the text that the escapes stand for. What
+//! begins with no fixed text at all is tried where a word begins, see [`super::words`].
 
 use std::ops::Range;
 

@@ -819,7 +819,7 @@ paths = ['\.md$']
         let compile = |room| Rules::compile_within(room, std::slice::from_ref(&source), &mut |_, _| None);
         assert_eq!(compile(SIZE_MAX).unwrap().len(), 2);
         let error = compile(16 << 10).unwrap_err().to_string();
-        assert!(error.starts_with("own.toml:4: rule \"y\": with it all rules take more than 256 MiB"), "{error}");
+        assert!(error.starts_with("own.toml:5: rule \"y\": with it all rules take more than 256 MiB"), "{error}");
     }
 
     #[test]
