@@ -1,110 +1,169 @@
-//! One rule's expression as an automaton that is stepped byte by byte, and what can be learnt from its states: how
-//! every match begins.
+//! One rule's expression as an automaton that is stepped byte by byte.
+//!
+//! Most are compiled whole, into a table. A few would be too large for one; their states are made as the text asks for
+//! them, see `lazy`.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use regex_automata::dfa::{Automaton as _, StartKind, dense};
-use regex_automata::nfa::thompson;
-use regex_automata::util::{primitives::StateID, start, syntax};
+use regex_automata::nfa::thompson::{self, NFA};
+use regex_automata::util::{primitives::StateID, start};
 use regex_automata::{Anchored, Input, MatchKind, meta};
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Class, ClassBytes, Hir, HirKind};
 
-use super::byte_set::ByteSet;
-use super::runs::{RUN, is_token_byte};
+use super::lazy::{Lazy, LazyState};
 
-/// How large the automaton of one expression may become; user packs with counted repetitions of large classes meet it.
-const AUTOMATON_BYTES: usize = 8 << 20;
-/// Fixed beginnings longer than this say nothing more that would make a search faster.
-const FIXED: usize = 8;
-/// A fixed beginning ends where there are more choices than this.
-const CHOICES: usize = 12;
-/// It ends as well when there are more beginnings than this.
-const BEGINNINGS: usize = 256;
-/// How many bytes of a beginning are known, fixed or as sets.
-const KNOWN: usize = 12;
+/// How large the automaton of one expression may become as a table. Nearly all need a tenth of this; those that don't
+/// fit are found out the later, the larger this is.
+const TABLE_BYTES: usize = 5 << 19;
+/// The same for one with a gap, which is in no table most often.
+const GAP_TABLE_BYTES: usize = 5 << 17;
+/// A shorter gap is none.
+const GAP_COUNT: u32 = 16;
+/// How large an expression may become at all.
+const EXPRESSION_BYTES: usize = 4 << 20;
+/// A repeated class with more bytes than this is a gap: any text, and no part of a secret.
+const GAP: usize = 128;
 
-/// Where the automaton stands after a byte.
+/// What became of a match after a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// No match can come any more.
     Dead,
     /// A match may come; none ended before this byte.
-    On(StateID),
+    On,
     /// A match ended just before this byte, and a longer one may come.
-    Matched(StateID),
+    Matched,
+}
+
+/// Where an automaton stands.
+pub(super) enum State {
+    Table(StateID),
+    Lazy(LazyState),
 }
 
 /// One compiled expression, anchored at its beginning, preferring as Perl and Go do.
 pub(super) struct Automaton {
-    dfa: dense::DFA<Vec<u32>>,
+    pub(super) form: Form,
     groups: Option<meta::Regex>,
+    gap_first: bool,
 }
 
-/// How a match begins.
-pub(super) struct Beginning {
-    /// How many bytes are fixed, save for their case.
-    pub(super) fixed: usize,
-    /// What can stand first, second and so on.
-    pub(super) sets: Vec<ByteSet>,
+pub(super) enum Form {
+    Table(dense::DFA<Vec<u32>>),
+    Lazy(Lazy),
 }
 
-/// Why an expression is no automaton; the text names the position in the expression.
+/// Why an expression is no automaton.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ExpressionError {
     #[error("{0}")]
-    Syntax(#[from] Box<meta::BuildError>),
+    Syntax(#[from] Box<regex_syntax::Error>),
+    #[error("{0}; shorten its counts")]
+    Size(#[from] Box<thompson::BuildError>),
     #[error("{0}")]
-    Automaton(#[from] Box<dense::BuildError>),
+    Groups(#[from] Box<meta::BuildError>),
+    #[error("{0}")]
+    Table(#[from] Box<dense::BuildError>),
+    #[error("{0}")]
+    Lazy(#[from] Box<regex_automata::hybrid::BuildError>),
 }
 
 impl Automaton {
-    /// Compiles `expression`; bytes, not Unicode, are what it matches.
-    pub(super) fn compile(expression: &str) -> Result<Self, ExpressionError> {
-        let syntax = syntax::Config::new().unicode(false).utf8(false);
-        let groups = meta::Regex::builder()
-            .syntax(syntax)
-            .configure(meta::Config::new().utf8_empty(false))
-            .build(expression)
-            .map_err(Box::new)?;
-        let dfa = dense::Builder::new()
-            .syntax(syntax)
-            .thompson(thompson::Config::new().utf8(false))
+    /// Compiles `expression` into a table; bytes, not Unicode, are what it matches.
+    pub(super) fn table(expression: &str) -> Result<Self, ExpressionError> {
+        let tree = parsed(expression)?;
+        let room = if has_gap(&tree) { GAP_TABLE_BYTES } else { TABLE_BYTES };
+        let table = dense::Builder::new()
             .configure(
                 dense::Config::new()
                     .start_kind(StartKind::Anchored)
                     .match_kind(MatchKind::LeftmostFirst)
                     .accelerate(false)
-                    .dfa_size_limit(Some(AUTOMATON_BYTES))
-                    .determinize_size_limit(Some(2 * AUTOMATON_BYTES)),
+                    .dfa_size_limit(Some(room))
+                    .determinize_size_limit(Some(room)),
             )
-            .build(expression)
+            .build_from_nfa(&nfa(&tree)?)
             .map_err(Box::new)?;
-        let groups = (groups.captures_len() > 1).then_some(groups);
-        Ok(Self { dfa, groups })
+        Self::new(&tree, Form::Table(table))
+    }
+
+    /// The same without a table.
+    pub(super) fn lazy(expression: &str) -> Result<Self, ExpressionError> {
+        let tree = parsed(expression)?;
+        let lazy = Lazy::new(nfa(&tree)?)?;
+        Self::new(&tree, Form::Lazy(lazy))
+    }
+
+    fn new(tree: &Hir, form: Form) -> Result<Self, ExpressionError> {
+        let has_groups = tree.properties().explicit_captures_len() > 0;
+        let groups = has_groups.then(|| groups(tree)).transpose()?;
+        Ok(Self {
+            form,
+            groups,
+            gap_first: has_groups && has_gap_first(tree),
+        })
+    }
+
+    /// How many bytes of memory it takes at most.
+    pub(super) fn size(&self) -> usize {
+        let groups = self.groups.as_ref().map_or(0, meta::Regex::memory_usage);
+        groups
+            + match &self.form {
+                Form::Table(table) => table.memory_usage(),
+                Form::Lazy(lazy) => lazy.size(),
+            }
+    }
+
+    /// What one step is charged with.
+    pub(super) fn step_cost(&self) -> u32 {
+        match self.form {
+            Form::Table(_) => 1,
+            Form::Lazy(_) => Lazy::STEP,
+        }
+    }
+
+    /// Whether text of any kind and length can stand in a match before its first group, so that a match which hasn't
+    /// ended yet says nothing.
+    pub(super) fn has_gap_first(&self) -> bool {
+        self.gap_first
     }
 
     /// The state before the first byte, or nothing when `before`, the byte to the left, rules a match out.
-    pub(super) fn start(&self, before: Option<u8>) -> Option<StateID> {
+    pub(super) fn start(&self, before: Option<u8>) -> Option<State> {
         let config = start::Config::new().anchored(Anchored::Yes).look_behind(before);
-        let state = self.dfa.start_state(&config).ok()?;
-        (!self.dfa.is_dead_state(state)).then_some(state)
+        match &self.form {
+            Form::Table(table) => {
+                let state = table.start_state(&config).ok()?;
+                (!table.is_dead_state(state)).then_some(State::Table(state))
+            }
+            Form::Lazy(lazy) => lazy.start(&config).map(State::Lazy),
+        }
     }
 
     /// One byte on.
     #[inline]
-    pub(super) fn step(&self, state: StateID, byte: u8) -> Step {
-        let next = self.dfa.next_state(state, byte);
-        if !self.dfa.is_special_state(next) {
-            Step::On(next)
-        } else if self.dfa.is_match_state(next) {
-            Step::Matched(next)
-        } else {
-            Step::Dead
+    pub(super) fn step(&self, state: &mut State, byte: u8) -> Step {
+        match (&self.form, state) {
+            (Form::Table(table), State::Table(state)) => {
+                let (next, step) = table_step(table, *state, byte);
+                *state = next;
+                step
+            }
+            (Form::Lazy(lazy), State::Lazy(state)) => lazy.step(state, byte),
+            // A state of another automaton.
+            (Form::Table(_), State::Lazy(_)) | (Form::Lazy(_), State::Table(_)) => Step::Dead,
         }
     }
 
     /// Whether a match ends where the input does.
-    pub(super) fn ends(&self, state: StateID) -> bool {
-        self.dfa.is_match_state(self.dfa.next_eoi_state(state))
+    pub(super) fn ends(&self, state: &mut State) -> bool {
+        match (&self.form, state) {
+            (Form::Table(table), State::Table(state)) => table.is_match_state(table.next_eoi_state(*state)),
+            (Form::Lazy(lazy), State::Lazy(state)) => lazy.ends(state),
+            (Form::Table(_), State::Lazy(_)) | (Form::Lazy(_), State::Table(_)) => false,
+        }
     }
 
     /// How many groups the expression has, the whole match not counted.
@@ -130,134 +189,86 @@ impl Automaton {
         };
         group.map_or(matched, |span| span.range())
     }
+}
 
-    /// The states a match can be in after `depth` bytes, or nothing when a match can be shorter than that.
-    fn states_after(&self, depth: usize, allowed: impl Fn(u8) -> bool) -> Option<BTreeSet<StateID>> {
-        let mut level = self.starts();
-        for _ in 0..depth {
-            let mut next = BTreeSet::new();
-            for state in level {
-                for byte in 0..=u8::MAX {
-                    match self.step(state, byte) {
-                        Step::Dead => {}
-                        Step::On(to) if allowed(byte) => {
-                            next.insert(to);
-                        }
-                        Step::On(_) | Step::Matched(_) => return None,
-                    }
-                }
-            }
-            level = next;
+/// One byte on from `state`.
+#[inline]
+pub(super) fn table_step(table: &dense::DFA<Vec<u32>>, state: StateID, byte: u8) -> (StateID, Step) {
+    let next = table.next_state(state, byte);
+    let step = if !table.is_special_state(next) {
+        Step::On
+    } else if table.is_match_state(next) {
+        Step::Matched
+    } else {
+        Step::Dead
+    };
+    (next, step)
+}
+
+fn parsed(expression: &str) -> Result<Hir, ExpressionError> {
+    let mut parser = ParserBuilder::new().unicode(false).utf8(false).build();
+    Ok(parser.parse(expression).map_err(Box::new)?)
+}
+
+fn nfa(tree: &Hir) -> Result<NFA, ExpressionError> {
+    let config = thompson::Config::new()
+        .utf8(false)
+        .nfa_size_limit(Some(EXPRESSION_BYTES))
+        .which_captures(thompson::WhichCaptures::None);
+    Ok(thompson::Compiler::new()
+        .configure(config)
+        .build_from_hir(tree)
+        .map_err(Box::new)?)
+}
+
+/// What tells the groups of a match that the automaton found.
+fn groups(tree: &Hir) -> Result<meta::Regex, ExpressionError> {
+    // Small: it is asked about matches alone, so nothing in it needs to be fast on other text.
+    let config = meta::Config::new()
+        .utf8_empty(false)
+        .auto_prefilter(false)
+        .dfa(false)
+        .hybrid(false);
+    Ok(meta::Builder::new()
+        .configure(config)
+        .build_from_hir(tree)
+        .map_err(Box::new)?)
+}
+
+fn has_gap(tree: &Hir) -> bool {
+    match tree.kind() {
+        HirKind::Repetition(repetition) => {
+            repetition.max.is_none_or(|max| max >= GAP_COUNT) && is_any(&repetition.sub) || has_gap(&repetition.sub)
         }
-        Some(level)
+        HirKind::Capture(capture) => has_gap(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(has_gap),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => false,
     }
+}
 
-    fn starts(&self) -> BTreeSet<StateID> {
-        [None, Some(b'a'), Some(b' '), Some(b'\n'), Some(b'\r')]
-            .into_iter()
-            .filter_map(|before| self.start(before))
-            .collect()
-    }
-
-    /// Whether every match begins with a whole run of token bytes, so that it can be looked for in runs only.
-    pub(super) fn begins_with_run(&self) -> bool {
-        self.states_after(RUN, is_token_byte).is_some()
-    }
-
-    /// How every match begins: one of these.
-    pub(super) fn beginnings(&self) -> Vec<Beginning> {
-        let starts = self.starts().into_iter().collect();
-        let mut level: Vec<(Vec<ByteSet>, Vec<StateID>)> = vec![(Vec::new(), starts)];
-        let mut ended = Vec::new();
-        for _ in 0..FIXED {
-            let mut longer = Vec::new();
-            let mut ending = Vec::new();
-            for (nth, (sets, states)) in level.iter().enumerate() {
-                let choices = self.choices(states);
-                if choices.is_empty() || choices.len() > CHOICES {
-                    ending.push(nth);
-                    continue;
-                }
-                longer.extend(choices.into_iter().map(|(set, next)| {
-                    let mut sets = sets.clone();
-                    sets.push(set);
-                    (sets, next)
-                }));
-            }
-            if longer.len() + ended.len() > BEGINNINGS {
-                break;
-            }
-            ended.extend(ending.into_iter().filter_map(|nth| level.get(nth).cloned()));
-            level = longer;
+/// Whether a gap without an upper end stands before the first group.
+fn has_gap_first(tree: &Hir) -> bool {
+    match tree.kind() {
+        HirKind::Repetition(repetition) => {
+            repetition.max.is_none() && is_any(&repetition.sub) || has_gap_first(&repetition.sub)
         }
-        ended.append(&mut level);
-        ended.into_iter().map(|(sets, states)| self.beginning(sets, states)).collect()
-    }
-
-    fn beginning(&self, sets: Vec<ByteSet>, states: Vec<StateID>) -> Beginning {
-        let fixed = sets.len();
-        let mut sets = sets;
-        let mut states = states;
-        while sets.len() < KNOWN && !states.is_empty() {
-            let mut set = ByteSet::default();
-            let mut after = Vec::new();
-            for (bytes, next) in self.followers(&states) {
-                set = set | bytes;
-                after.extend(next);
-            }
-            after.sort_unstable();
-            after.dedup();
-            sets.push(set);
-            states = after;
+        HirKind::Concat(parts) => {
+            let has_group = |part: &Hir| part.properties().explicit_captures_len() > 0;
+            let first = parts.iter().position(has_group).unwrap_or(parts.len());
+            parts.iter().take(first + 1).any(has_gap_first)
         }
-        Beginning { fixed, sets }
+        HirKind::Alternation(branches) => branches.iter().any(has_gap_first),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) | HirKind::Capture(_) => false,
     }
+}
 
-    /// What can come next, and the states after it: a byte, or both cases of a letter where they lead to the same.
-    fn choices(&self, states: &[StateID]) -> Vec<(ByteSet, Vec<StateID>)> {
-        let mut choices = Vec::new();
-        for (bytes, next) in self.followers(states) {
-            if bytes.len() > 2 * CHOICES {
-                return vec![(bytes, next); CHOICES + 1];
-            }
-            for byte in bytes.iter() {
-                let other = byte ^ 0x20;
-                let pair = byte.is_ascii_alphabetic() && bytes.contains(other);
-                if pair && byte.is_ascii_lowercase() {
-                    continue;
-                }
-                let set = if pair { ByteSet::from_iter([byte, other]) } else { ByteSet::from_iter([byte]) };
-                choices.push((set, next.clone()));
-            }
-        }
-        choices
-    }
+fn is_any(part: &Hir) -> bool {
+    let HirKind::Class(Class::Bytes(bytes)) = part.kind() else {
+        return false;
+    };
+    size_of(bytes) > GAP
+}
 
-    /// What can come next, as sets of bytes that lead to the same states.
-    fn followers(&self, states: &[StateID]) -> Vec<(ByteSet, Vec<StateID>)> {
-        let classes = self.dfa.byte_classes();
-        let representatives = classes.representatives(..).filter_map(regex_automata::util::alphabet::Unit::as_u8);
-        let mut followers: Vec<(ByteSet, Vec<StateID>)> = Vec::new();
-        for byte in representatives {
-            let mut next: Vec<_> = states
-                .iter()
-                .filter_map(|state| match self.step(*state, byte) {
-                    Step::On(to) | Step::Matched(to) => Some(to),
-                    Step::Dead => None,
-                })
-                .collect();
-            next.sort_unstable();
-            next.dedup();
-            if next.is_empty() {
-                continue;
-            }
-            let class = classes.get(byte);
-            let bytes = (0..=u8::MAX).filter(|byte| classes.get(*byte) == class).collect();
-            match followers.iter_mut().find(|(_, after)| *after == next) {
-                Some((set, _)) => *set = *set | bytes,
-                None => followers.push((bytes, next)),
-            }
-        }
-        followers
-    }
+fn size_of(bytes: &ClassBytes) -> usize {
+    bytes.ranges().iter().map(regex_syntax::hir::ClassBytesRange::len).sum()
 }

@@ -4,15 +4,14 @@
 
 use std::ops::Range;
 
-use regex_automata::util::primitives::StateID;
-
-use super::automaton::Step;
+use super::automaton::{State, Step};
 use super::credit::Credit;
 use super::dress::{Dress, Read, is_lead};
 use super::numbers::continues_number;
 use super::prefilter::{Entry, Source};
 use super::rules::{Rule, RuleIndex};
 use super::scanner::{Pass, left_of};
+use super::words::Heard;
 
 /// A candidate that is being decided, one way to begin after the other.
 pub(super) struct Open {
@@ -28,7 +27,7 @@ pub(super) struct Open {
 /// One rule's automaton under way.
 struct Thread {
     entry: Entry,
-    state: StateID,
+    state: State,
     dress: Dress,
     at: usize,
     /// How many bytes it has read beneath its dress.
@@ -49,7 +48,7 @@ pub(super) struct Secret {
     /// The dress at the text's beginning, and where beneath it the secret stands.
     pub(super) beneath: Option<(Dress, Range<usize>)>,
     /// The automaton's state and dress at `end` when the match outgrew its window.
-    pub(super) open: Option<(StateID, Dress)>,
+    pub(super) open: Option<(State, Dress)>,
 }
 
 impl Secret {
@@ -100,13 +99,24 @@ impl Thread {
             self.step_beneath(rule, pass, start)
         };
         let steps = u32::try_from(self.at - from).unwrap_or(u32::MAX);
-        self.allowance = self.allowance.saturating_sub(steps);
-        credit.spend(steps);
-        ran
+        let cost = steps.saturating_mul(rule.automaton().step_cost());
+        self.allowance = self.allowance.saturating_sub(cost);
+        credit.spend(cost);
+        match ran {
+            // What stands in a gap is no secret, so there is nothing to hide but what matched; and any text could stand there, so
+            // that ordinary text uses up the steps as well.
+            Ran::Outgrown if rule.automaton().has_gap_first() => Ran::Ended,
+            Ran::Paused | Ran::Ended | Ran::Outgrown => ran,
+        }
+    }
+
+    /// Whether it has used up its steps.
+    fn is_exhausted(&self, rule: &Rule) -> bool {
+        self.allowance < rule.automaton().step_cost()
     }
 
     fn limit(&self, rule: &Rule, start: usize) -> usize {
-        let allowance = usize::try_from(self.allowance).unwrap_or(usize::MAX);
+        let allowance = usize::try_from(self.allowance / rule.automaton().step_cost()).unwrap_or(usize::MAX);
         (start + rule.window()).min(self.at.saturating_add(allowance))
     }
 
@@ -114,13 +124,10 @@ impl Thread {
         let limit = self.limit(rule, start);
         let part = pass.text.get(self.at..limit.min(pass.text.len())).unwrap_or_default();
         for byte in part {
-            match rule.automaton().step(self.state, *byte) {
+            match rule.automaton().step(&mut self.state, *byte) {
                 Step::Dead => return Ran::Ended,
-                Step::On(state) => self.state = state,
-                Step::Matched(state) => {
-                    self.state = state;
-                    self.end = Some((self.at, self.at - start));
-                }
+                Step::On => {}
+                Step::Matched => self.end = Some((self.at, self.at - start)),
             }
             self.at += 1;
         }
@@ -130,7 +137,7 @@ impl Thread {
         if !pass.whole {
             return Ran::Paused;
         }
-        if rule.automaton().ends(self.state) {
+        if rule.automaton().ends(&mut self.state) {
             self.end = Some((self.at, self.at - start));
         }
         Ran::Ended
@@ -143,19 +150,16 @@ impl Thread {
                 Read::Byte { byte, next } => (byte, next),
                 Read::Pause => return Ran::Paused,
                 Read::End => {
-                    if rule.automaton().ends(self.state) {
+                    if rule.automaton().ends(&mut self.state) {
                         self.end = Some((self.at, self.read));
                     }
                     return Ran::Ended;
                 }
             };
-            match rule.automaton().step(self.state, byte) {
+            match rule.automaton().step(&mut self.state, byte) {
                 Step::Dead => return Ran::Ended,
-                Step::On(state) => self.state = state,
-                Step::Matched(state) => {
-                    self.state = state;
-                    self.end = Some((self.at, self.read));
-                }
+                Step::On => {}
+                Step::Matched => self.end = Some((self.at, self.read)),
             }
             self.at = next;
             self.read += 1;
@@ -178,7 +182,7 @@ impl Open {
     }
 
     /// Goes on deciding; `before` is the byte before the first undecided one.
-    pub(super) fn decide(&mut self, pass: &Pass<'_>, before: Option<u8>, credit: &mut Credit) -> Verdict {
+    pub(super) fn decide(&mut self, pass: &Pass<'_>, before: Option<u8>, credit: &mut Credit, heard: &mut Heard) -> Verdict {
         loop {
             if self.thread.is_none() && !self.next_entry(pass, before, credit) {
                 return self.best.take().map_or(Verdict::Nothing, Verdict::Secret);
@@ -192,13 +196,13 @@ impl Open {
             match thread.run(rule, pass, self.start, credit) {
                 Ran::Paused => return Verdict::Undecided,
                 Ran::Ended => {
-                    if let Some(secret) = self.secret(pass, rule, before) {
+                    if let Some(secret) = self.secret(pass, rule, before, heard) {
                         self.take(secret);
                     }
                     self.again = self.escaped(pass);
                 }
                 Ran::Outgrown => {
-                    if let Some(secret) = self.outgrown(pass, rule, before) {
+                    if let Some(secret) = self.outgrown(pass, rule, before, heard) {
                         return Verdict::Secret(secret);
                     }
                 }
@@ -253,9 +257,12 @@ impl Open {
     }
 
     /// The secret in the match that the automaton found, if it found one that passes the rule's checks.
-    fn secret(&self, pass: &Pass<'_>, rule: &Rule, before: Option<u8>) -> Option<Secret> {
+    fn secret(&self, pass: &Pass<'_>, rule: &Rule, before: Option<u8>, heard: &mut Heard) -> Option<Secret> {
         let thread = self.thread.as_ref()?;
         let (end, read) = thread.end?;
+        if !self.is_backed(pass, thread, end, heard) {
+            return None;
+        }
         let dress = thread.entry.dress;
         if dress.is_plain() {
             let text = self.secret_part(pass, rule, before, end)?;
@@ -281,6 +288,15 @@ impl Open {
         })
     }
 
+    /// Whether the rule's keywords, if it needs them, back a match that ends at `end`.
+    fn is_backed(&self, pass: &Pass<'_>, thread: &Thread, end: usize, heard: &mut Heard) -> bool {
+        let beneath = || {
+            let raw = pass.text.get(self.start..end).unwrap_or_default();
+            if thread.entry.dress.is_plain() { Vec::new() } else { thread.entry.dress.decode(raw, raw.len()) }
+        };
+        pass.settings.rules.prefilter.is_backed(thread.entry.rule, heard, pass.text, end, beneath)
+    }
+
     fn secret_part(&self, pass: &Pass<'_>, rule: &Rule, before: Option<u8>, end: usize) -> Option<Range<usize>> {
         let left = left_of(pass.text, self.start, before);
         let text = pass.text.get(self.start..pass.text.len().min(end + 1))?;
@@ -291,9 +307,12 @@ impl Open {
 
     /// What is replaced of a match that outgrew its window: all of it but the public prefix. When the steps are used
     /// up, its checks are no longer asked.
-    fn outgrown(&self, pass: &Pass<'_>, rule: &Rule, before: Option<u8>) -> Option<Secret> {
-        let thread = self.thread.as_ref()?;
-        let exhausted = thread.allowance == 0;
+    fn outgrown(&mut self, pass: &Pass<'_>, rule: &Rule, before: Option<u8>, heard: &mut Heard) -> Option<Secret> {
+        let thread = self.thread.take()?;
+        if !self.is_backed(pass, &thread, thread.at, heard) {
+            return None;
+        }
+        let exhausted = thread.is_exhausted(rule);
         let end = thread.at;
         let plain = thread.entry.dress.is_plain();
         let start = match thread.end {

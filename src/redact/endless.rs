@@ -1,8 +1,6 @@
 //! Replaces a secret that outgrew its window, for as long as it goes on.
 
-use regex_automata::util::primitives::StateID;
-
-use super::automaton::Step;
+use super::automaton::{State, Step};
 use super::dress::{Dress, Read};
 use super::replacement::Filler;
 use super::rules::{Rule, RuleIndex};
@@ -11,7 +9,7 @@ use super::scanner::{Pass, Piece};
 /// A secret that outgrew its window and is replaced for as long as its automaton lives.
 pub(super) struct Endless {
     rule: RuleIndex,
-    state: StateID,
+    state: State,
     dress: Dress,
     at: usize,
     /// The secret reaches at least to here.
@@ -21,7 +19,7 @@ pub(super) struct Endless {
 
 impl Endless {
     /// Goes on from `end`, where the automaton is in `state` beneath `dress`, and all is replaced so far.
-    pub(super) fn new(rule: RuleIndex, (state, dress): (StateID, Dress), end: usize, filler: Filler) -> Self {
+    pub(super) fn new(rule: RuleIndex, (state, dress): (State, Dress), end: usize, filler: Filler) -> Self {
         Self {
             rule,
             state,
@@ -66,20 +64,17 @@ impl Endless {
                 Read::Pause => return false,
                 Read::End => break,
             };
-            match rule.automaton().step(self.state, byte) {
+            match rule.automaton().step(&mut self.state, byte) {
                 Step::Dead => return true,
-                Step::On(state) => self.state = state,
-                Step::Matched(state) => {
-                    self.state = state;
-                    self.end = self.at.max(self.end);
-                }
+                Step::On => {}
+                Step::Matched => self.end = self.at.max(self.end),
             }
             self.at = next;
             if self.at - self.end >= rule.window() {
                 self.end = self.at;
             }
         }
-        if rule.automaton().ends(self.state) {
+        if rule.automaton().ends(&mut self.state) {
             self.end = self.at;
         }
         true

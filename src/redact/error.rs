@@ -3,6 +3,9 @@
 /// How many rules there may be.
 pub(super) const RULES_MAX: usize = 4096;
 
+/// How many bytes all rules' automata may take together.
+pub(super) const SIZE_MAX: usize = 256 << 20;
+
 /// Why a pack of rules is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum RuleError {
@@ -22,6 +25,17 @@ pub enum RuleError {
     TooMany {
         /// The pack.
         origin: String,
+    },
+    /// All rules' automata together are too large.
+    #[error(
+        "{origin}: rule {rule:?}: with it all rules take more than {} MiB of memory; shorten the counts of their \
+         expressions, or leave rules out", SIZE_MAX >> 20
+    )]
+    TooLarge {
+        /// The pack.
+        origin: String,
+        /// The rule that went beyond the limit.
+        rule: String,
     },
     /// Two rules of one name.
     #[error("{origin}: rule {rule:?} is there twice; give one of them another id")]
@@ -98,8 +112,9 @@ impl RuleError {
     }
 }
 
-pub(super) const NO_BEGINNING: &str = "every match must begin with a text of at least three bytes that is fixed save for \
-    a few choices, such as \"key_\"; write the expression so, or name the rule under extend.disabledRules";
+pub(super) const NO_BEGINNING: &str = "its matches can't be looked for: let every match begin with a text of at least \
+    three bytes that is fixed save for a few choices, such as \"key_\", or give the rule `keywords`, or name it under \
+    extend.disabledRules";
 
 /// Refuses the first of `keys` (key, whether it is at fault, remedy) that is at fault.
 pub(super) fn refuse_unusable(

@@ -9,8 +9,9 @@
 //! leftmost wins, then the longest, then the rule that stands first. A secret that outgrows its window is replaced
 //! to the window's end and on for as long as the rule's automaton stays alive.
 //!
-//! A file a step: `pack` and `rules` (the TOML packs), `automaton` (one rule's expression), `runs`, `pairs`, `rare`,
-//! `stems` and `prefilter` (where a secret could begin at all), `candidate` and `credit` (what begins there, at what
+//! A file a step: `pack` and `rules` (the TOML packs), `automaton` and `lazy` (one rule's expression),
+//! `beginning` (how its matches begin), `runs`, `pairs`, `rare`, `stems`, `words` and `prefilter` (where a secret could begin
+//! at all), `candidate` and `credit` (what begins there, at what
 //! cost), `checks` (what a match must satisfy besides), `scanner` (decides), `stream` (holds back what is undecided),
 //! `replacement`, `findings`.
 //!
@@ -20,6 +21,7 @@
 
 mod allowlist;
 mod automaton;
+mod beginning;
 mod byte_set;
 mod candidate;
 mod checks;
@@ -32,6 +34,7 @@ mod extend;
 mod filter;
 mod findings;
 mod known;
+mod lazy;
 mod numbers;
 mod pack;
 mod packed;
@@ -49,6 +52,7 @@ mod table;
 mod tests;
 mod translate;
 mod triggers;
+mod words;
 
 use std::fmt;
 use std::sync::Arc;

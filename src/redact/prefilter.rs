@@ -3,13 +3,15 @@
 //! Most kinds, and all that is coded in base64 or base32, begin with a run of at least [`RUN`] token bytes. Text has few such runs, so
 //! their first four bytes are looked up only inside runs. The others (the name of a variable, a PEM block, hexadecimal
 //! digits) begin with a text that is searched for everywhere: a long one at every fourth byte, a short one with SIMD. And
-//! where characters of a token are escaped, what is looked up is the text that the escapes stand for.
+//! where characters of a token are escaped, what is looked up is the text that the escapes stand for. What
+//! begins with no fixed text at all is tried where a word begins, see [`super::words`].
 
 use std::ops::Range;
 
 use aho_corasick::BuildError;
 
-use super::automaton::{Automaton, Beginning};
+use super::automaton::Automaton;
+use super::beginning::Beginning;
 use super::byte_set::{ByteSet, texts};
 use super::dress::{self, Coded, Dress};
 use super::numbers::{self, Number};
@@ -19,6 +21,7 @@ use super::runs::{RUN, Starts};
 use super::stems::{self, Stem, Stems};
 use super::table::{Gram, Table};
 use super::triggers::{Seen, Triggers};
+use super::words::{Heard, Word, Words};
 
 /// How many beginnings of four bytes a rule may have; more would slow clean traffic down.
 const GRAMS: usize = 16 * 1024;
@@ -30,6 +33,8 @@ const FORMS: usize = 1024;
 const CODED: usize = 6;
 /// The shortest beginning that is rare enough to be searched for everywhere.
 const RARE: usize = 3;
+/// The shortest beginning that is looked for in other dresses when nothing rare begins with it.
+const DRESSABLE: usize = 2;
 /// In how many cases a short beginning may be written.
 const CASES: usize = 64;
 /// How many grams are looked up before a decision.
@@ -50,10 +55,11 @@ pub(super) enum Source {
     Rare(usize),
     Numbers,
     Triggers,
+    Words,
 }
 
 /// How many searches there are.
-const SOURCES: usize = 4 + GROUPS;
+const SOURCES: usize = 5 + GROUPS;
 
 /// What a search for the next candidate came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +82,8 @@ pub(super) struct Prefilter {
     /// Sorted by the kind of number.
     numbers: Vec<(Number, Entry)>,
     triggers: Triggers,
+    /// Nothing when every rule's matches begin with a fixed text.
+    words: Option<Words>,
 }
 
 /// Gathers what is searched for.
@@ -84,6 +92,7 @@ pub(super) struct Beginnings {
     grams: Vec<(Gram, Entry)>,
     stems: Vec<(Stem, Entry)>,
     rare: Vec<(Vec<u8>, Entry)>,
+    words: Vec<Word>,
     numbers: Vec<(Number, Entry)>,
 }
 
@@ -93,11 +102,35 @@ impl Beginnings {
         let beginnings = automaton.beginnings();
         let plain = Entry { rule, dress: Dress::default() };
         if !(automaton.begins_with_run() && self.add_grams(&beginnings, plain)) {
+            if beginnings.iter().any(is_common) {
+                return Err(NoBeginning);
+            }
             for beginning in &beginnings {
-                self.add_text(beginning, plain)?;
+                self.add_text(beginning, plain);
             }
         }
         self.add_dressed(&beginnings, rule);
+        Ok(())
+    }
+
+    /// Takes a rule in that has no usable beginning, with its keywords. Without any, its matches have to be long.
+    pub(super) fn add_word(
+        &mut self,
+        rule: RuleIndex,
+        automaton: &Automaton,
+        keywords: &[String],
+    ) -> Result<(), NoBeginning> {
+        let (words, mut texts): (Vec<_>, Vec<_>) = automaton.beginnings().into_iter().partition(is_common);
+        let sets = joined(&words);
+        if sets.is_empty() || keywords.is_empty() && !automaton.begins_with_run() {
+            return Err(NoBeginning);
+        }
+        for beginning in &texts {
+            self.add_text(beginning, Entry { rule, dress: Dress::default() });
+        }
+        self.words.push(Word { rule, sets, keywords: keywords.to_vec() });
+        texts.extend(words.into_iter().filter(|beginning| beginning.fixed >= DRESSABLE));
+        self.add_dressed(&texts, rule);
         Ok(())
     }
 
@@ -124,11 +157,8 @@ impl Beginnings {
     }
 
     /// Has a beginning searched for everywhere, as it stands and wholly escaped.
-    fn add_text(&mut self, beginning: &Beginning, entry: Entry) -> Result<(), NoBeginning> {
+    fn add_text(&mut self, beginning: &Beginning, entry: Entry) {
         let fixed = beginning.sets.get(..beginning.fixed).unwrap_or_default();
-        if fixed.len() < RARE {
-            return Err(NoBeginning);
-        }
         match texts(fixed, CASES) {
             Some(texts) if fixed.len() < stems::LENGTH => {
                 self.rare.extend(texts.into_iter().map(|text| (text, entry)));
@@ -142,7 +172,6 @@ impl Beginnings {
         let escaped = Entry { dress: entry.dress.escaped(), ..entry };
         let spelled = dress::escaped(&beginning.sets, beginning.fixed);
         self.stems.extend(spelled.iter().filter_map(|text| Some((stems::stem(text)?, escaped))));
-        Ok(())
     }
 
     /// Has the beginnings searched for in every dress. A kind that begins in too many ways is looked for in the common ones only.
@@ -180,12 +209,25 @@ impl Beginnings {
         self.numbers.sort_unstable();
         Ok(Prefilter {
             triggers: Triggers::new(self.grams.iter().map(|(gram, _)| *gram))?,
+            words: Words::new(&self.words)?,
             grams: Table::new(self.grams),
             stems: Stems::new(self.stems),
             rare: RareTexts::new(self.rare)?,
             numbers: self.numbers,
         })
     }
+}
+
+/// Whether too little of it is fixed for a search everywhere.
+fn is_common(beginning: &Beginning) -> bool {
+    beginning.fixed < RARE
+}
+
+/// What can stand first, second and so on in any of the beginnings.
+fn joined(beginnings: &[Beginning]) -> Vec<ByteSet> {
+    let known = beginnings.iter().map(|beginning| beginning.sets.len()).min().unwrap_or(0);
+    let at = |nth: usize| beginnings.iter().filter_map(move |beginning| beginning.sets.get(nth).copied());
+    (0..known).map(|nth| at(nth).fold(ByteSet::default(), std::ops::BitOr::bitor)).collect()
 }
 
 /// The first four bytes of all texts that have one of each set's bytes in its place.
@@ -206,7 +248,29 @@ impl Prefilter {
                 let entry = self.grams.value(number).copied()?;
                 Some(Entry { dress: entry.dress.escaped(), ..entry })
             }
+            Source::Words => self.words.as_ref()?.entry(number),
         }
+    }
+
+    /// Whether every rule's matches begin with a fixed text.
+    #[cfg(test)]
+    pub(super) fn is_fixed(&self) -> bool {
+        self.words.is_none()
+    }
+
+    /// Hears the keywords in `text` up to `end`.
+    pub(super) fn hear(&self, heard: &mut Heard, text: &[u8], end: usize) {
+        if let Some(words) = &self.words {
+            words.hear(heard, text, end);
+        }
+    }
+
+    /// Whether a match of the rule that ends at `end` of `text` counts as far as keywords go; `beneath` is its text beneath a dress.
+    pub(super) fn is_backed(&self, rule: RuleIndex, heard: &mut Heard, text: &[u8], end: usize, beneath: impl Fn() -> Vec<u8>) -> bool {
+        self.words.as_ref().is_none_or(|words| {
+            words.hear(heard, text, end);
+            words.is_backed(rule, *heard, &beneath())
+        })
     }
 
     /// The next candidate in a run, at or after `from`. `known` is where runs are known to begin, for the next call.
@@ -318,8 +382,9 @@ impl Source {
             all[2 + group] = Self::Rare(group);
             group += 1;
         }
-        all[SOURCES - 2] = Self::Numbers;
-        all[SOURCES - 1] = Self::Triggers;
+        all[SOURCES - 3] = Self::Numbers;
+        all[SOURCES - 2] = Self::Triggers;
+        all[SOURCES - 1] = Self::Words;
         all
     };
 
@@ -328,8 +393,9 @@ impl Source {
             Self::Runs => 0,
             Self::Stems => 1,
             Self::Rare(group) => 2 + group,
-            Self::Numbers => SOURCES - 2,
-            Self::Triggers => SOURCES - 1,
+            Self::Numbers => SOURCES - 3,
+            Self::Triggers => SOURCES - 2,
+            Self::Words => SOURCES - 1,
         }
     }
 }
@@ -340,9 +406,16 @@ pub(super) struct Search {
     runs: Option<Starts>,
     seen: Seen,
     found: [Option<Found>; SOURCES],
+    /// The byte before the text.
+    before: Option<u8>,
 }
 
 impl Search {
+    /// In a text that comes after the byte `before`.
+    pub(super) fn after(before: Option<u8>) -> Self {
+        Self { before, ..Self::default() }
+    }
+
     /// The next candidate that has not been passed; `whole` when no bytes follow `text`.
     pub(super) fn next(&mut self, prefilter: &Prefilter, text: &[u8], passed: Passed, whole: bool) -> Found {
         let mut next = Found::NoneBefore(text.len());
@@ -371,6 +444,10 @@ impl Search {
             Source::Rare(group) => prefilter.rare.groups().get(group).and_then(|group| group.find(text, from)),
             Source::Numbers => prefilter.next_number(text, from),
             Source::Triggers => return prefilter.triggers.next(&prefilter.grams, text, from, whole, &mut self.seen),
+            Source::Words => {
+                let words = prefilter.words.as_ref();
+                return words.map_or(Found::NoneBefore(text.len()), |words| words.next(text, from, self.before, whole));
+            }
         };
         match found {
             Some((at, numbers)) => Found::Candidate { at, source, numbers },
@@ -388,7 +465,7 @@ impl Prefilter {
             Source::Numbers if self.numbers.is_empty() => text.len(),
             Source::Numbers => numbers::unfinished(text, from),
             // A run that is not long enough yet is held back by the triggers, since an escape may follow it.
-            Source::Runs | Source::Triggers => text.len(),
+            Source::Runs | Source::Triggers | Source::Words => text.len(),
         }
     }
 }

@@ -5,23 +5,25 @@
 //!
 //! * `path` beside a `regex` does not narrow the rule; a rule with a `path` alone finds nothing.
 //! * `required` rules are not waited for: the rule counts without them. They have to exist all the same.
-//! * `skipReport` rules find things for other rules only, so they are not looked for.
+//! * `skipReport` rules are looked for when another rule requires them: the second half of a pair is a secret as well. Others
+//!   are not.
 //! * `paths` and `commits` of allowlists never hold; see `allowlist` for the rest of them.
 //! * `filter` is understood in part, see `filter`; `prefilter`, `tokenEfficiency`, `validate` and `analyze` not at all.
-//! * `keywords` are needed only for a rule whose matches begin with no fixed text.
+//! * `keywords` matter only to a rule whose matches begin with no fixed text: one of them has to stand in the match or before
+//!   it in the same body or message.
 //!
 //! A comment such as `gitleaks:allow` in what is sent means nothing: whoever can write a secret can write it.
 //!
 //! Packs that are listed side by side find what each finds; where two have a rule of one name, both are looked for, and what
 //! one says of its audience and its prefix holds for the other as well. To change a rule, extend the pack.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::allowlist::{Allowlist, AllowlistError};
-use super::automaton::Automaton;
+use super::automaton::{Automaton, ExpressionError};
 use super::checks::{Check, entropy};
-use super::error::{NO_BEGINNING, RULES_MAX, RuleError, refuse_unusable};
+use super::error::{NO_BEGINNING, RULES_MAX, RuleError, SIZE_MAX, refuse_unusable};
 use super::extend::{Merged, Placed, Source};
 use super::filter::Filter;
 use super::pack::{AllowlistEntry, Audience, Entry, Severity};
@@ -154,7 +156,19 @@ impl Rules {
         packs: &[Source],
         load: &mut dyn FnMut(&str, &str) -> Option<Source>,
     ) -> Result<Self, RuleError> {
-        let mut gathered = Gathered::default();
+        Self::compile_within(SIZE_MAX, packs, load)
+    }
+
+    /// The same with so many bytes for all automata.
+    fn compile_within(
+        room: usize,
+        packs: &[Source],
+        load: &mut dyn FnMut(&str, &str) -> Option<Source>,
+    ) -> Result<Self, RuleError> {
+        let mut gathered = Gathered {
+            room,
+            ..Gathered::default()
+        };
         let merged = packs.iter().map(|pack| Merged::read(pack, load, &mut gathered.notes));
         let mut merged = merged.collect::<Result<Vec<Merged>, RuleError>>()?;
         share_audiences(&mut merged);
@@ -212,6 +226,8 @@ impl Rules {
 struct Gathered {
     all: Vec<Rule>,
     beginnings: Beginnings,
+    /// How many bytes more the automata may take.
+    room: usize,
     notes: Vec<Note>,
 }
 
@@ -234,6 +250,7 @@ impl Gathered {
         for allowlist in targeted {
             self.target(origin, &allowlist, &mut pack)?;
         }
+        share_required(&mut pack.rules);
         for rule in pack.rules {
             if pack.has_default && rule.entry.regex.is_empty() && rule.entry.path.is_empty() {
                 self.notes.push(Note::of_rule(
@@ -288,14 +305,21 @@ impl Gathered {
         Ok(())
     }
 
-    /// Has the rule's matches looked for by how they begin. This is where a rule without a beginning would be looked for by its
-    /// keywords.
+    /// Has the rule's matches looked for by how they begin.
     fn search_for(&mut self, index: RuleIndex, place: &str, rule: &Rule) -> Result<(), RuleError> {
+        let room = self.room.checked_sub(rule.automaton.size());
+        self.room = room.ok_or_else(|| RuleError::TooLarge {
+            origin: place.to_owned(),
+            rule: rule.id().to_owned(),
+        })?;
         self.beginnings
             .add(index, &rule.automaton)
-            .or_else(|no_beginning| match rule.entry.check.and_then(Check::number) {
-                Some(number) => Ok(self.beginnings.add_number(index, number)),
-                None => Err(no_beginning),
+            .or_else(|_| match rule.entry.check.and_then(Check::number) {
+                Some(number) => {
+                    self.beginnings.add_number(index, number);
+                    Ok(())
+                }
+                None => self.beginnings.add_word(index, &rule.automaton, &rule.entry.keywords),
             })
             .map_err(|_| RuleError::unusable(place, &rule.id, "regex", NO_BEGINNING))
     }
@@ -318,7 +342,10 @@ impl Gathered {
                 !entry.required.is_empty(),
                 "`required` rules are not waited for: it counts without them",
             ),
-            (entry.skip_report, "has `skipReport`, so it is not looked for"),
+            (
+                entry.skip_report,
+                "has `skipReport` and no rule requires it, so it is not looked for",
+            ),
             (entry.token_efficiency, "`tokenEfficiency` is not evaluated"),
             (
                 entry.allowlists.iter().any(never),
@@ -339,12 +366,24 @@ impl Gathered {
     }
 }
 
-/// Compiles an expression, without its large counts when it is too large with them.
-fn automaton(expression: &str) -> Result<Automaton, String> {
-    Automaton::compile(expression).or_else(|error| match without_counts(expression) {
-        Ok(wider) if wider != expression => Automaton::compile(&wider).map_err(|error| error.to_string()),
-        _ => Err(error.to_string()),
-    })
+/// Compiles an expression into a table: as it is, or else without its large counts. What has no table of a sensible size
+/// either way gets none.
+fn automaton(expression: &str) -> Result<Automaton, ExpressionError> {
+    Automaton::table(expression)
+        .or_else(|error| match without_counts(expression) {
+            Ok(wider) if wider != expression => Automaton::table(&wider),
+            _ => Err(error),
+        })
+        .or_else(|_| Automaton::lazy(expression))
+}
+
+/// Has rules looked for that others require.
+fn share_required(rules: &mut [Placed]) {
+    let required = rules.iter().flat_map(|rule| &rule.entry.required);
+    let required: HashSet<String> = required.map(|required| required.id.clone()).collect();
+    for rule in rules {
+        rule.entry.skip_report &= !required.contains(rule.entry.id());
+    }
 }
 
 /// Gives rules of one name, in packs listed side by side, the audience and prefix that any of them has.
@@ -433,7 +472,7 @@ impl Rule {
         }
         exceptions.extend(shared.allowlists.iter().map(Arc::clone));
         exceptions.retain(|allowlist| allowlist.applies());
-        let automaton = automaton(&reshaped.expression).map_err(regex)?;
+        let automaton = automaton(&reshaped.expression).map_err(|error| regex(error.to_string()))?;
         Ok(Some(Self {
             id,
             entry,
@@ -584,8 +623,9 @@ mod tests {
             "\n[[rules]]\nid = 'x'\nregex = 'acme\\C'",
             "own.toml:3: rule \"x\": key `regex`: at byte 4",
         );
-        check_refused("[[rules]]\nid = 'x'\nregex = '[a-z]{32}'", "at least three bytes");
+        check_refused("[[rules]]\nid = 'x'\nregex = '[a-z]{15}'", "at least three bytes");
         check_refused("[[rules]]\nid = 'x'\nregex = 'ab'", "at least three bytes");
+        check_refused("[[rules]]\nid = 'x'\nregex = 'a?'\nkeywords = ['b']", "at least three bytes");
         check_refused("[[rules]]\nid = 'x'", "key `regex`");
         check_refused("[[rules]]\nid = ' '\nregex = 'abcd'", "key `id`");
         check_refused(
@@ -710,7 +750,7 @@ paths = ['\.md$']
             ("An Acme token", &["acme".to_owned(), "token".to_owned()][..])
         );
         let ids: Vec<&str> = rules.iter().map(Rule::id).collect();
-        assert_eq!(ids, ["acme-token", "acme-old"]);
+        assert_eq!(ids, ["acme-token", "acme-id", "acme-old"]);
     }
 
     #[test]
@@ -723,7 +763,6 @@ paths = ['\.md$']
             "own.toml:27: rule \"acme-token\": `required` rules are not waited for",
             "own.toml:27: rule \"acme-token\": `tokenEfficiency` is not evaluated",
             "own.toml:27: rule \"acme-token\": this part of its `filter` is not evaluated: failsTokenEfficiency",
-            "own.toml:49: rule \"acme-id\": has `skipReport`",
             "own.toml:54: rule \"acme-file\": only looks at file names",
             "own.toml:58: rule \"acme-old\": `required` rules are not waited for",
             "own.toml:58: rule \"acme-old\": an allowlist of it depends on paths",
@@ -748,14 +787,39 @@ paths = ['\.md$']
             ("acme=acme_0123456789abcdef", "acme=acme_0123456789abcdef"),
             ("acme=acme_f0fake7b6c5e4f32", "acme=acme_f0fake7b6c5e4f32"),
             ("acme=acme_00fake7b6c5e4f32", "acme=#"),
-            // Nobody waits for the rule's partner, and the partner alone is nothing.
-            ("acme-id-12345678", "acme-id-12345678"),
+            // Nobody waits for a rule's partner, which is looked for by itself.
+            ("acme-id-12345678", "#"),
             ("acme-old-12345678", "#"),
             // A comment in what is sent means nothing.
             ("acme-old-12345678 gitleaks:allow", "# gitleaks:allow"),
         ] {
             check_left(EVERYTHING, text, expected);
         }
+    }
+
+    #[test]
+    fn rules_that_report_nothing_are_looked_for_when_another_requires_them() {
+        let half = "[[rules]]\nid = 'half'\nregex = 'half-[0-9]{8}'\nskipReport = true\n";
+        let whole = "[[rules]]\nid = 'whole'\nregex = 'whole-[0-9]{8}'\n";
+        let requires = "required = [{ id = 'half' }]\n";
+        let text = "half-12345678 whole-12345678";
+        check_left(&format!("{half}{whole}"), text, "half-12345678 #");
+        check_left(&format!("{half}{whole}{requires}"), text, "# #");
+        let notes = |pack: &str| rules(pack).notes().iter().map(Note::to_string).collect::<String>();
+        assert!(notes(&format!("{half}{whole}")).contains("\"half\": has `skipReport`"));
+        assert!(!notes(&format!("{half}{whole}{requires}")).contains("`skipReport`"));
+    }
+
+    #[test]
+    fn all_rules_together_have_a_limit() {
+        let source = Source {
+            origin: "own.toml".to_owned(),
+            text: "[[rules]]\nid = 'x'\nregex = 'abcd'\n[[rules]]\nid = 'y'\nregex = 'abcd[a-f0-9]{2000}'".to_owned(),
+        };
+        let compile = |room| Rules::compile_within(room, std::slice::from_ref(&source), &mut |_, _| None);
+        assert_eq!(compile(SIZE_MAX).unwrap().len(), 2);
+        let error = compile(16 << 10).unwrap_err().to_string();
+        assert!(error.starts_with("own.toml:5: rule \"y\": with it all rules take more than 256 MiB"), "{error}");
     }
 
     #[test]

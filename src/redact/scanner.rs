@@ -15,6 +15,7 @@ use super::findings::{Fingerprint, Tally};
 use super::prefilter::{Found, Passed, Search};
 use super::replacement::{Filler, Replacement};
 use super::rules::{Rule, RuleIndex};
+use super::words::Heard;
 
 /// How many secrets behind one another wait for what stands before them.
 const BEHIND: usize = 32;
@@ -45,6 +46,7 @@ pub(super) struct Scanner {
     /// Candidates that have been looked at.
     passed: Passed,
     credit: Credit,
+    heard: Heard,
     /// Secrets that stand behind the beginnings of their matches, the first of them last: what stands there is looked at
     /// before they are replaced.
     behind: Vec<Secret>,
@@ -65,6 +67,7 @@ impl Default for Scanner {
             before: None,
             passed: Passed::default(),
             credit: Credit::default(),
+            heard: Heard::default(),
             behind: Vec::new(),
             unpacks: true,
         }
@@ -119,7 +122,7 @@ impl Scanner {
             at_home,
             unpacks: self.unpacks,
         };
-        let mut search = Search::default();
+        let mut search = Search::after(self.before);
         let mut done = 0;
         loop {
             done = match &mut self.mode {
@@ -129,7 +132,7 @@ impl Scanner {
                         match secret.behind(done) {
                             Some(secret) => {
                                 clean(done..secret.text.start, emit);
-                                self.replace(&pass, &secret, emit, tally)
+                                self.replace(&pass, secret, emit, tally)
                             }
                             None => continue,
                         }
@@ -154,7 +157,7 @@ impl Scanner {
                 }
                 Mode::Deciding(open) => {
                     let (start, source) = (open.start, open.source);
-                    match open.decide(&pass, self.before, &mut self.credit) {
+                    match open.decide(&pass, self.before, &mut self.credit, &mut self.heard) {
                         Verdict::Undecided => {
                             clean(done..start, emit);
                             done = start;
@@ -180,6 +183,7 @@ impl Scanner {
                 },
             };
         }
+        settings.rules.prefilter.hear(&mut self.heard, text, done);
         self.rebase(done, text);
         done
     }
@@ -196,7 +200,7 @@ impl Scanner {
     }
 
     /// Writes the replacement of `secret`; gives the position decided to.
-    fn replace(&mut self, pass: &Pass<'_>, secret: &Secret, emit: &mut dyn FnMut(Piece), tally: &mut Tally) -> usize {
+    fn replace(&mut self, pass: &Pass<'_>, secret: Secret, emit: &mut dyn FnMut(Piece), tally: &mut Tally) -> usize {
         self.mode = Mode::Searching;
         self.passed = Passed::to(secret.text.end);
         let (Some(rule), Some(text)) = (
@@ -206,10 +210,10 @@ impl Scanner {
             self.passed = Passed::to(secret.end);
             return secret.text.start;
         };
-        if let Some((dress, part)) = &secret.beneath {
+        if let Some((dress, part)) = secret.beneath {
             let beneath = dress.decode(text, part.end);
             let fingerprint = count(pass.settings, secret.rule, beneath.get(part.clone()).unwrap_or_default(), tally);
-            let with = rewritten(pass.settings, rule, text, *dress, beneath, part.clone(), fingerprint);
+            let with = rewritten(pass.settings, rule, text, dress, beneath, part, fingerprint);
             emit(Piece::Replaced { len: text.len(), with });
             return secret.text.end;
         }
@@ -234,6 +238,7 @@ impl Scanner {
         self.before = left_of(text, done, self.before);
         self.passed.rebase(done);
         self.credit.rebase(done);
+        self.heard.rebase(done);
         self.behind.retain_mut(|secret| secret.rebase(done));
         match &mut self.mode {
             Mode::Searching => {}

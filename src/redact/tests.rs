@@ -64,11 +64,15 @@ fn check_cut(redactor: &Redactor, text: &[u8], cuts: &[usize], expected: &(Vec<u
 #[track_caller]
 fn check_all_cuts(text: &[u8]) {
     for replacement in [Replacement::SameLength, "[{rule}]".parse().unwrap()] {
-        let redactor = with(replacement);
-        let expected = whole(&redactor, text);
-        for size in (1..20).chain([63, 64, 65, 127, 129, 4095, 4096, 4097, 70_000]) {
-            check_cut(&redactor, text, &[size], &expected);
-        }
+        check_cuts(&with(replacement), text);
+    }
+}
+
+#[track_caller]
+fn check_cuts(redactor: &Redactor, text: &[u8]) {
+    let expected = whole(redactor, text);
+    for size in (1..20).chain([63, 64, 65, 127, 129, 4095, 4096, 4097, 70_000]) {
+        check_cut(redactor, text, &[size], &expected);
     }
 }
 
@@ -514,4 +518,146 @@ fn a_secret_is_found_in_every_dress_and_the_text_beneath_is_rewritten() {
         }
     }
     assert!(missed.is_empty(), "{} missed:\n{}", missed.len(), missed.join("\n"));
+}
+
+/// Rules of the shapes that can't be looked for by a fixed beginning, or have no table.
+const UNFIXED: &str = r#"
+    [[rules]]
+    id = "inner"
+    regex = '([a-z0-9_~.]{3}\dZ~[a-z0-9_~.-]{12,14})(?:$|[\s"])'
+    keywords = ["z~"]
+    [[rules]]
+    id = "hash"
+    regex = '(?i)\b[a-f0-9]{24}\b'
+    keywords = ["acme", "corp_"]
+    [[rules]]
+    id = "number"
+    regex = '(?i)\b(\d{9,10}\|[0-9a-z_-]{12,20})(?:["\s;]|$)'
+    keywords = ["Shop"]
+    [[rules]]
+    id = "short"
+    regex = '(?:ibx|bx)[a-z_]{0,10}="([a-z]{12})"'
+    keywords = ["ibx"]
+    [[rules]]
+    id = "object"
+    regex = '\{[^{]+"priv":"[^"]{8,}"[^}]+\}'
+    keywords = ["provider"]
+    [[rules]]
+    id = "near"
+    regex = '(?i)\bpair(?:.|[\n\r]){0,40}?(?:key|token)(?:.|[\n\r]){0,40}?\b([a-f0-9]{20})\b'
+    [[rules]]
+    id = "gap"
+    regex = '\bfetch\b(?:.*|.*(?:[\r\n]{1,2}.*){1,5})[ \t\n]-u[ ]?("[^":]{3,}:[^":]{3,}"|[a-z]+:[a-z]+)(?:\s|\z)'
+    [[rules]]
+    id = "bare"
+    regex = '[a-z]{20}[0-9]{4}[A-Z]'
+"#;
+
+fn own(pack: &str) -> Redactor {
+    let rules = Rules::compile(&[("own", pack)]).unwrap();
+    Redactor::new(Arc::new(rules), "#".parse().unwrap(), FingerprintKey::new(&[7; 32]))
+}
+
+static UNFIXED_REDACTOR: LazyLock<Redactor> = LazyLock::new(|| own(UNFIXED));
+
+#[track_caller]
+fn check_unfixed(text: &str, expected: &str) {
+    let (redacted, _) = whole(&UNFIXED_REDACTOR, text.as_bytes());
+    assert_eq!(String::from_utf8_lossy(&redacted), expected);
+    check_cuts(&UNFIXED_REDACTOR, text.as_bytes());
+}
+
+#[test]
+fn matches_that_begin_with_no_fixed_text_are_found_where_a_word_begins() {
+    check_unfixed("secret=ab_8Z~0123456789ab\n", "secret=#\n");
+    check_unfixed("\"ab_8Z~0123456789ab\"", "\"#\"");
+    check_unfixed("ab_8Z~0123456789ab", "#");
+    check_unfixed("xab_8Z~0123456789ab", "xab_8Z~0123456789ab");
+    check_unfixed("bx_key=\"abcdefghijkl\" ibx", "bx_key=\"abcdefghijkl\" ibx");
+    check_unfixed("ibx bx_key=\"abcdefghijkl\"", "ibx bx_key=\"#\"");
+    check_unfixed("my_ibx_key=\"abcdefghijkl\"", "my_ibx_key=\"#\"");
+    check_unfixed("abcdefghijklmnopqrst1234Z", "#");
+    check_unfixed("xabcdefghijklmnopqrst1234Z", "xabcdefghijklmnopqrst1234Z");
+}
+
+#[test]
+fn a_keyword_has_to_stand_in_such_a_match_or_before_it() {
+    let hash = "0123456789abcdef01234567";
+    check_unfixed(&format!("{hash} acme"), &format!("{hash} acme"));
+    check_unfixed(&format!("ACME: {hash}."), "ACME: #.");
+    check_unfixed(&format!("the corp_ {} {hash}", "text ".repeat(2000)), &format!("the corp_ {} #", "text ".repeat(2000)));
+    check_unfixed(&format!("{hash} acme {hash} {hash}"), &format!("{hash} acme # #"));
+    check_unfixed("id 123456789|abcdefghijkl;", "id 123456789|abcdefghijkl;");
+    check_unfixed("id 123456789|abcd_shop_kl;", "id #;");
+    check_unfixed("shop 123456789|abcdefghijkl;", "shop #;");
+    // Another message is another text.
+    let mut stream = UNFIXED_REDACTOR.stream();
+    let mut out = Vec::new();
+    for message in [&b"acme"[..], hash.as_bytes()] {
+        stream.push(Bytes::copy_from_slice(message), &mut out);
+        stream.flush(&mut out);
+    }
+    assert_eq!(out.concat(), [b"acme", hash.as_bytes()].concat());
+}
+
+#[test]
+fn an_object_without_the_keyword_stays_however_long_it_is() {
+    let filler = "\"a\": 1, ".repeat(1000);
+    check_unfixed(&format!("{{{filler}}}"), &format!("{{{filler}}}"));
+    check_unfixed("{\"provider\":1,\"priv\":\"12345678\",\"x\":2}", "#");
+    check_unfixed("{\"of\":1,\"priv\":\"12345678\",\"x\":2}", "{\"of\":1,\"priv\":\"12345678\",\"x\":2}");
+}
+
+#[test]
+fn expressions_without_a_table_are_found() {
+    check_unfixed("Pair of\nthe Key is 0123456789abcdef0123, yes", "Pair of\nthe Key is #, yes");
+    check_unfixed("pair of the 0123456789abcdef0123", "pair of the 0123456789abcdef0123");
+    check_unfixed("fetch -x\n -u ab:cdef http://a", "fetch -x\n -u # http://a");
+    check_unfixed("fetch -u \"abc:defg\" http://a", "fetch -u # http://a");
+    let prose = "to fetch is to go and get. ".repeat(300);
+    check_unfixed(&prose, &prose);
+    let line = "word ".repeat(1200);
+    check_unfixed(&format!("fetch -u ab:cd {line}"), &format!("fetch -u # {line}"));
+}
+
+#[test]
+fn the_shipped_rules_need_none_of_this() {
+    assert!(REDACTOR.rules().prefilter.is_fixed());
+    assert!(REDACTOR.rules().iter().all(|rule| rule.automaton().step_cost() == 1));
+}
+
+#[test]
+fn floods_of_what_has_no_table_are_bounded() {
+    for text in ["pair ", "pair key ", "fetch ", "fetch -u a:", "{\"", "{", "0123456789ab ", "a1Z~", "123456789|"] {
+        let flood = text.repeat(60_000 / text.len());
+        let mut stream = UNFIXED_REDACTOR.stream();
+        let mut out = Vec::new();
+        stream.push(Bytes::from(flood.clone()), &mut out);
+        stream.flush(&mut out);
+        let steps = stream.steps();
+        assert!(steps <= 40 * u64::try_from(flood.len()).unwrap(), "{text}: {steps} steps");
+        let expected = whole(&UNFIXED_REDACTOR, flood.as_bytes());
+        for cuts in [&[1][..], &[5000], &[17, 4000, 3]] {
+            check_cut(&UNFIXED_REDACTOR, flood.as_bytes(), cuts, &expected);
+        }
+    }
+}
+
+fn unfixed_texts() -> impl Strategy<Value = String> {
+    let pieces = [
+        "acme", "shop", "provider", "{\"a\":1,", "\"priv\":\"12345678\"", "}", "ab_8Z~", "0123456789ab", "0123456789abcdef01234567",
+        "123456789|", "abcdefghijkl", "pair", " key ", "fetch", " -u ", "ab:cd", " ", "\n", "bx=\"", "\"", "\\u0061", "%41", "_",
+    ];
+    proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_cut_of_unfixed_matches_gives_the_same(text in unfixed_texts(), cuts in proptest::collection::vec(1_usize..60, 1..10)) {
+        let expected = whole(&UNFIXED_REDACTOR, text.as_bytes());
+        check_cut(&UNFIXED_REDACTOR, text.as_bytes(), &cuts, &expected);
+        check_cut(&UNFIXED_REDACTOR, text.as_bytes(), &[1], &expected);
+    }
 }
