@@ -35,6 +35,8 @@ const CODED: usize = 6;
 const RARE: usize = 3;
 /// The shortest beginning that is looked for in other dresses when nothing rare begins with it.
 const DRESSABLE: usize = 2;
+/// How many texts may stand for a beginning that is as long only with what follows it.
+const LONGER: usize = 96;
 /// In how many cases a short beginning may be written.
 const CASES: usize = 64;
 /// How many grams are looked up before a decision.
@@ -158,15 +160,17 @@ impl Beginnings {
 
     /// Has a beginning searched for everywhere, as it stands and wholly escaped.
     fn add_text(&mut self, beginning: &Beginning, entry: Entry) {
-        let fixed = beginning.sets.get(..beginning.fixed).unwrap_or_default();
-        match texts(fixed, CASES) {
-            Some(texts) if fixed.len() < stems::LENGTH => {
-                self.rare.extend(texts.into_iter().map(|text| (text, entry)));
+        // The case isn't regarded, so that one byte of a letter's set stands for both.
+        let one = |set: &ByteSet| if set.len() == 2 { set.iter().last().into_iter().collect() } else { *set };
+        let folded: Vec<ByteSet> = beginning.sets.iter().take(stems::LENGTH).map(one).collect();
+        match texts(&folded, LONGER) {
+            Some(texts) if folded.len() == stems::LENGTH => {
+                self.stems.extend(texts.iter().filter_map(|text| Some((stems::stem(text)?, entry))));
             }
             _ => {
-                // The case isn't regarded, so that one byte of each set stands for all.
-                let text: Vec<u8> = fixed.iter().filter_map(|set| set.iter().last()).collect();
-                self.stems.extend(stems::stem(&text).map(|stem| (stem, entry)));
+                let fixed = beginning.sets.get(..beginning.fixed).unwrap_or_default();
+                let texts = texts(fixed, CASES).unwrap_or_default().into_iter().filter(|text| is_usual(text));
+                self.rare.extend(texts.map(|text| (text, entry)));
             }
         }
         let escaped = Entry { dress: entry.dress.escaped(), ..entry };
@@ -228,6 +232,12 @@ fn joined(beginnings: &[Beginning]) -> Vec<ByteSet> {
     let known = beginnings.iter().map(|beginning| beginning.sets.len()).min().unwrap_or(0);
     let at = |nth: usize| beginnings.iter().filter_map(move |beginning| beginning.sets.get(nth).copied());
     (0..known).map(|nth| at(nth).fold(ByteSet::default(), std::ops::BitOr::bitor)).collect()
+}
+
+/// Whether a text is all small, all in capitals, or a word with one.
+fn is_usual(text: &[u8]) -> bool {
+    let rest = text.get(1..).unwrap_or_default();
+    !rest.iter().any(u8::is_ascii_uppercase) || !text.iter().any(u8::is_ascii_lowercase)
 }
 
 /// The first four bytes of all texts that have one of each set's bytes in its place.
