@@ -6,13 +6,12 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
 
 use crate::config::{self, Redaction};
-use crate::redact::{FingerprintKey, Redactor, Replacement, Stream};
+use crate::redact::Stream;
 
 const CLEAN: u8 = 0;
 const UNREADABLE: u8 = 2;
@@ -113,11 +112,8 @@ struct Finder<'a> {
 
 impl<'a> Finder<'a> {
     fn new(redaction: &Redaction, err: &'a mut dyn Write) -> Self {
-        // Fingerprints aren't shown, so that any key will do.
-        let key = FingerprintKey::new(&[0; 32]);
-        let redactor = Redactor::new(Arc::clone(&redaction.rules), Replacement::SameLength, key);
         Self {
-            stream: redactor.stream(),
+            stream: redaction.redactor.keeping_length().stream(),
             undecided: VecDeque::new(),
             line: 1,
             found: false,

@@ -13,7 +13,7 @@ use super::error::{ConfigError, ConfigErrors, Errors, FileProblem, Problem};
 use super::field::{Field, Table};
 use super::source::{self, Seen};
 use super::state::{self, State};
-use super::{Audit, CaFiles, Config, Dns, Limits, OnFailure, Redaction};
+use super::{Audit, CaFiles, Config, Dns, ExampleKeys, Limits, OnFailure, Redaction};
 use super::{document, redaction, shipped, workload};
 use crate::policy::Exception;
 use crate::redact::{FingerprintKey, Redactor, Rules};
@@ -148,7 +148,11 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
     // Nothing is made before all is known to be right.
     let rules = reading.errors.give(parts.rules)?;
     let key = fingerprint_key(&table, &state_dir, state)?;
-    let redactor = Arc::new(Redactor::new(Arc::clone(&rules), parts.replacement, key));
+    let redactor = Redactor::new(Arc::clone(&rules), parts.replacement, key).with_known(Arc::new(parts.known));
+    let redactor = Arc::new(match parts.examples {
+        ExampleKeys::Redact => redactor,
+        ExampleKeys::Pass => redactor.with_examples_passing(),
+    });
     Ok(Config {
         proxy_listen,
         admin_listen,
@@ -163,8 +167,6 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
             redactor,
             audiences: parts.audiences,
             surfaces: parts.surfaces,
-            known: Arc::new(parts.known),
-            examples: parts.examples,
         },
         audit,
         limits,

@@ -40,7 +40,7 @@ pub use shipped::{ALLOWLISTS, DEFAULT};
 
 use crate::identity::Workloads;
 use crate::policy::{AddressRules, Exception};
-use crate::redact::{KnownSecrets, Redactor, Rules};
+use crate::redact::{Redactor, Rules};
 
 /// A whole configuration, checked.
 #[derive(Debug)]
@@ -106,10 +106,6 @@ pub struct Redaction {
     pub redactor: Arc<Redactor>,
     /// Where each kind of secret may go.
     pub audiences: Audiences,
-    /// Values that must never leave.
-    pub known: Arc<KnownSecrets>,
-    /// What happens to well-known example keys.
-    pub examples: ExampleKeys,
     /// What happens at a finding, by the place where it was found.
     pub surfaces: Surfaces,
 }

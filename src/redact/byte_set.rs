@@ -14,11 +14,18 @@ impl ByteSet {
     }
 
     pub(super) fn contains(&self, byte: u8) -> bool {
-        self.0.get(usize::from(byte >> 6)).is_some_and(|word| word >> (byte & 63) & 1 == 1)
+        self.0
+            .get(usize::from(byte >> 6))
+            .is_some_and(|word| word >> (byte & 63) & 1 == 1)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones()).sum::<u32>().try_into().unwrap_or(usize::MAX)
+        self.0
+            .iter()
+            .map(|word| word.count_ones())
+            .sum::<u32>()
+            .try_into()
+            .unwrap_or(usize::MAX)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = u8> + use<> {

@@ -7,10 +7,11 @@ use std::ops::Range;
 use super::automaton::{State, Step};
 use super::credit::Credit;
 use super::dress::{Dress, Read, is_lead};
+use super::left::Left;
 use super::numbers::continues_number;
 use super::prefilter::{Entry, Source};
 use super::rules::{Rule, RuleIndex};
-use super::scanner::{Pass, left_of};
+use super::scanner::Pass;
 use super::words::Heard;
 
 /// A candidate that is being decided, one way to begin after the other.
@@ -182,7 +183,7 @@ impl Open {
     }
 
     /// Goes on deciding; `before` is the byte before the first undecided one.
-    pub(super) fn decide(&mut self, pass: &Pass<'_>, before: Option<u8>, credit: &mut Credit, heard: &mut Heard) -> Verdict {
+    pub(super) fn decide(&mut self, pass: &Pass<'_>, before: Left, credit: &mut Credit, heard: &mut Heard) -> Verdict {
         loop {
             if self.thread.is_none() && !self.next_entry(pass, before, credit) {
                 return self.best.take().map_or(Verdict::Nothing, Verdict::Secret);
@@ -212,7 +213,7 @@ impl Open {
     }
 
     /// Starts the next automaton; false when there is none left.
-    fn next_entry(&mut self, pass: &Pass<'_>, before: Option<u8>, credit: &Credit) -> bool {
+    fn next_entry(&mut self, pass: &Pass<'_>, before: Left, credit: &Credit) -> bool {
         loop {
             let entry = match self.again.take() {
                 Some(entry) => entry,
@@ -224,7 +225,7 @@ impl Open {
                     },
                 },
             };
-            let left = left_of(pass.text, self.start, before);
+            let left = before.of(pass.text, self.start).character();
             if self.source == Source::Numbers && left.is_some_and(continues_number) {
                 continue;
             }
@@ -257,7 +258,7 @@ impl Open {
     }
 
     /// The secret in the match that the automaton found, if it found one that passes the rule's checks.
-    fn secret(&self, pass: &Pass<'_>, rule: &Rule, before: Option<u8>, heard: &mut Heard) -> Option<Secret> {
+    fn secret(&self, pass: &Pass<'_>, rule: &Rule, before: Left, heard: &mut Heard) -> Option<Secret> {
         let thread = self.thread.as_ref()?;
         let (end, read) = thread.end?;
         if !self.is_backed(pass, thread, end, heard) {
@@ -276,29 +277,40 @@ impl Open {
             });
         }
         let (bytes, ends) = dress.decode_to(pass.text.get(self.start..end)?, read);
-        let left = left_of(pass.text, self.start, before).filter(|_| !dress.has_coat());
+        let left = before
+            .of(pass.text, self.start)
+            .character()
+            .filter(|_| !dress.has_coat());
         let part = secret_in(rule, left, &bytes, bytes.len(), None)?;
         let last = ends.get(part.end.checked_sub(1)?)?;
-        pass.passes(rule, bytes.get(part.clone())?, Some(&bytes)).then_some(Secret {
-            rule: thread.entry.rule,
-            text: self.start..self.start + last,
-            end,
-            beneath: Some((dress, part)),
-            open: None,
-        })
+        pass.passes(rule, bytes.get(part.clone())?, Some(&bytes))
+            .then_some(Secret {
+                rule: thread.entry.rule,
+                text: self.start..self.start + last,
+                end,
+                beneath: Some((dress, part)),
+                open: None,
+            })
     }
 
     /// Whether the rule's keywords, if it needs them, back a match that ends at `end`.
     fn is_backed(&self, pass: &Pass<'_>, thread: &Thread, end: usize, heard: &mut Heard) -> bool {
         let beneath = || {
             let raw = pass.text.get(self.start..end).unwrap_or_default();
-            if thread.entry.dress.is_plain() { Vec::new() } else { thread.entry.dress.decode(raw, raw.len()) }
+            if thread.entry.dress.is_plain() {
+                Vec::new()
+            } else {
+                thread.entry.dress.decode(raw, raw.len())
+            }
         };
-        pass.settings.rules.prefilter.is_backed(thread.entry.rule, heard, pass.text, end, beneath)
+        pass.settings
+            .rules
+            .prefilter
+            .is_backed(thread.entry.rule, heard, pass.text, end, beneath)
     }
 
-    fn secret_part(&self, pass: &Pass<'_>, rule: &Rule, before: Option<u8>, end: usize) -> Option<Range<usize>> {
-        let left = left_of(pass.text, self.start, before);
+    fn secret_part(&self, pass: &Pass<'_>, rule: &Rule, before: Left, end: usize) -> Option<Range<usize>> {
+        let left = before.of(pass.text, self.start).character();
         let text = pass.text.get(self.start..pass.text.len().min(end + 1))?;
         let right = text.get(end - self.start).copied();
         let found = secret_in(rule, left, text.get(..end - self.start)?, end - self.start, right)?;
@@ -307,7 +319,7 @@ impl Open {
 
     /// What is replaced of a match that outgrew its window: all of it but the public prefix. When the steps are used
     /// up, its checks are no longer asked.
-    fn outgrown(&mut self, pass: &Pass<'_>, rule: &Rule, before: Option<u8>, heard: &mut Heard) -> Option<Secret> {
+    fn outgrown(&mut self, pass: &Pass<'_>, rule: &Rule, before: Left, heard: &mut Heard) -> Option<Secret> {
         let thread = self.thread.take()?;
         if !self.is_backed(pass, &thread, thread.at, heard) {
             return None;
@@ -323,7 +335,11 @@ impl Open {
         let passes = || {
             let raw = pass.text.get(text.clone()).unwrap_or_default();
             let beneath = || thread.entry.dress.decode(raw, raw.len());
-            if plain { pass.passes(rule, raw, None) } else { pass.passes(rule, &beneath(), None) }
+            if plain {
+                pass.passes(rule, raw, None)
+            } else {
+                pass.passes(rule, &beneath(), None)
+            }
         };
         let counts = !text.is_empty() && (exhausted || passes());
         counts.then_some(Secret {
@@ -368,6 +384,8 @@ fn secret_in(rule: &Rule, left: Option<u8>, text: &[u8], end: usize, right: Opti
     let shift = around.len();
     around.extend_from_slice(text.get(..end)?);
     around.extend(right);
-    let found = rule.automaton().secret(&around, shift..shift + end, rule.secret_group());
+    let found = rule
+        .automaton()
+        .secret(&around, shift..shift + end, rule.secret_group());
     (!found.is_empty()).then(|| found.start - shift..found.end - shift)
 }

@@ -8,6 +8,8 @@ use sha2::Sha256;
 
 use super::rules::{RuleIndex, Rules};
 
+/// What findings call a value that was told never to leave. No rule has that id.
+pub const KNOWN_SECRET: &str = "known-secret";
 /// How many different secrets one stream tells apart; those beyond are counted by rule only.
 const DISTINCT: usize = 64;
 
@@ -139,13 +141,16 @@ impl Tally {
         self.distinct = 0;
         self.entries
             .drain(..)
-            .filter_map(|(rule, fingerprint, count)| {
-                let rule = Arc::clone(rules.rule(rule)?.shared_id());
-                Some(Finding {
+            .map(|(rule, fingerprint, count)| {
+                let rule = match rules.rule(rule) {
+                    Some(rule) => Arc::clone(rule.shared_id()),
+                    None => Arc::from(KNOWN_SECRET),
+                };
+                Finding {
                     rule,
                     count,
                     fingerprint,
-                })
+                }
             })
             .collect()
     }

@@ -35,6 +35,7 @@ mod filter;
 mod findings;
 mod known;
 mod lazy;
+mod left;
 mod numbers;
 mod pack;
 mod packed;
@@ -60,7 +61,7 @@ use std::sync::Arc;
 pub use error::RuleError;
 pub use examples::ExampleFailure;
 pub use extend::Source;
-pub use findings::{Finding, Fingerprint, FingerprintKey};
+pub use findings::{Finding, Fingerprint, FingerprintKey, KNOWN_SECRET};
 pub use known::{KnownError, KnownSecrets, VALUE_BYTES_MAX, VALUES_MAX, Weakness};
 pub use pack::Severity;
 pub use replacement::{Replacement, ReplacementError, Template};
@@ -76,8 +77,11 @@ pub struct Redactor {
     settings: Arc<Settings>,
 }
 
+#[derive(Clone)]
 struct Settings {
     rules: Arc<Rules>,
+    known: Arc<KnownSecrets>,
+    examples_pass: bool,
     replacement: Replacement,
     key: FingerprintKey,
 }
@@ -88,9 +92,38 @@ impl Redactor {
         Self {
             settings: Arc::new(Settings {
                 rules,
+                known: Arc::default(),
+                examples_pass: false,
                 replacement,
                 key,
             }),
+        }
+    }
+
+    /// The same, which looks for `known` values as well. Its findings call them [`KNOWN_SECRET`].
+    #[must_use]
+    pub fn with_known(self, known: Arc<KnownSecrets>) -> Self {
+        self.with(|settings| settings.known = known)
+    }
+
+    /// The same, which lets keys pass that public documentation gives as examples.
+    #[must_use]
+    pub fn with_examples_passing(self) -> Self {
+        self.with(|settings| settings.examples_pass = true)
+    }
+
+    /// The same, with what it writes as long as what it replaces.
+    #[must_use]
+    pub fn keeping_length(&self) -> Self {
+        self.clone()
+            .with(|settings| settings.replacement = Replacement::SameLength)
+    }
+
+    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Arc::unwrap_or_clone(self.settings);
+        change(&mut settings);
+        Self {
+            settings: Arc::new(settings),
         }
     }
 

@@ -39,7 +39,10 @@ pub(super) fn unfinished(text: &[u8], from: usize) -> usize {
 /// The first look from `from` on that falls on four digits.
 fn next_look(text: &[u8], from: usize) -> Option<usize> {
     let even = digits_in(text, from);
-    let odd = digits_in(text.get(..even.map_or(text.len(), |even| even + LOOK))?, from + LOOK / 2);
+    let odd = digits_in(
+        text.get(..even.map_or(text.len(), |even| even + LOOK))?,
+        from + LOOK / 2,
+    );
     odd.or(even)
 }
 
@@ -123,7 +126,10 @@ mod tests {
             "DE89 3704 0044 0532 0130 00",
             "NL91ABNA0417164300",
         ];
-        let numbers = numbers.into_iter().chain(["GB33 BUKB 2020 1555 5555 55"]).collect::<Vec<_>>();
+        let numbers = numbers
+            .into_iter()
+            .chain(["GB33 BUKB 2020 1555 5555 55"])
+            .collect::<Vec<_>>();
         for before in 0..20 {
             for number in &numbers {
                 let text = format!("{}{number}. ", "x ".repeat(before));
@@ -136,7 +142,7 @@ mod tests {
     #[test]
     fn what_is_cut_waits() {
         for end in 1..27 {
-            let text = format!("abc {}", &"DE89 3704 0044 0532 0130 00"[..end]);
+            let text = format!("abc {}", "DE89 3704 0044 0532 0130 00".split_at(end).0);
             assert_eq!(unfinished(text.as_bytes(), 0), 4, "{text}");
         }
         assert_eq!(unfinished(b"abc x", 0), 5);

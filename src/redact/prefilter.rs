@@ -10,10 +10,12 @@ use std::ops::Range;
 
 use aho_corasick::BuildError;
 
+use super::Settings;
 use super::automaton::Automaton;
 use super::beginning::Beginning;
 use super::byte_set::{ByteSet, texts};
 use super::dress::{self, Coded, Dress};
+use super::known::KnownSecrets;
 use super::numbers::{self, Number};
 use super::rare::{GROUPS, RareTexts};
 use super::rules::RuleIndex;
@@ -58,16 +60,21 @@ pub(super) enum Source {
     Numbers,
     Triggers,
     Words,
+    Known,
 }
 
 /// How many searches there are.
-const SOURCES: usize = 5 + GROUPS;
+const SOURCES: usize = 6 + GROUPS;
 
 /// What a search for the next candidate came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// A match could begin at `at`, in one of the ways of these numbers.
-    Candidate { at: usize, source: Source, numbers: Range<u32> },
+    Candidate {
+        at: usize,
+        source: Source,
+        numbers: Range<u32>,
+    },
     /// No candidate before this position; from there on it depends on bytes still to come.
     NoneBefore(usize),
 }
@@ -102,7 +109,10 @@ impl Beginnings {
     /// Takes a rule in.
     pub(super) fn add(&mut self, rule: RuleIndex, automaton: &Automaton) -> Result<(), NoBeginning> {
         let beginnings = automaton.beginnings();
-        let plain = Entry { rule, dress: Dress::default() };
+        let plain = Entry {
+            rule,
+            dress: Dress::default(),
+        };
         if !(automaton.begins_with_run() && self.add_grams(&beginnings, plain)) {
             if beginnings.iter().any(is_common) {
                 return Err(NoBeginning);
@@ -128,9 +138,19 @@ impl Beginnings {
             return Err(NoBeginning);
         }
         for beginning in &texts {
-            self.add_text(beginning, Entry { rule, dress: Dress::default() });
+            self.add_text(
+                beginning,
+                Entry {
+                    rule,
+                    dress: Dress::default(),
+                },
+            );
         }
-        self.words.push(Word { rule, sets, keywords: keywords.to_vec() });
+        self.words.push(Word {
+            rule,
+            sets,
+            keywords: keywords.to_vec(),
+        });
         texts.extend(words.into_iter().filter(|beginning| beginning.fixed >= DRESSABLE));
         self.add_dressed(&texts, rule);
         Ok(())
@@ -161,28 +181,47 @@ impl Beginnings {
     /// Has a beginning searched for everywhere, as it stands and wholly escaped.
     fn add_text(&mut self, beginning: &Beginning, entry: Entry) {
         // The case isn't regarded, so that one byte of a letter's set stands for both.
-        let one = |set: &ByteSet| if set.len() == 2 { set.iter().last().into_iter().collect() } else { *set };
+        let one = |set: &ByteSet| {
+            if set.len() == 2 {
+                set.iter().last().into_iter().collect()
+            } else {
+                *set
+            }
+        };
         let folded: Vec<ByteSet> = beginning.sets.iter().take(stems::LENGTH).map(one).collect();
         match texts(&folded, LONGER) {
             Some(texts) if folded.len() == stems::LENGTH => {
-                self.stems.extend(texts.iter().filter_map(|text| Some((stems::stem(text)?, entry))));
+                self.stems
+                    .extend(texts.iter().filter_map(|text| Some((stems::stem(text)?, entry))));
             }
             _ => {
                 let fixed = beginning.sets.get(..beginning.fixed).unwrap_or_default();
-                let texts = texts(fixed, CASES).unwrap_or_default().into_iter().filter(|text| is_usual(text));
+                let texts = texts(fixed, CASES)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter(|text| is_usual(text));
                 self.rare.extend(texts.map(|text| (text, entry)));
             }
         }
-        let escaped = Entry { dress: entry.dress.escaped(), ..entry };
+        let escaped = Entry {
+            dress: entry.dress.escaped(),
+            ..entry
+        };
         let spelled = dress::escaped(&beginning.sets, beginning.fixed);
-        self.stems.extend(spelled.iter().filter_map(|text| Some((stems::stem(text)?, escaped))));
+        self.stems
+            .extend(spelled.iter().filter_map(|text| Some((stems::stem(text)?, escaped))));
     }
 
     /// Has the beginnings searched for in every dress. A kind that begins in too many ways is looked for in the common ones only.
     fn add_dressed(&mut self, beginnings: &[Beginning], rule: RuleIndex) {
         let mut first: Vec<_> = beginnings
             .iter()
-            .map(|beginning| (beginning.sets.get(..CODED).unwrap_or(&beginning.sets), beginning.fixed.min(CODED)))
+            .map(|beginning| {
+                (
+                    beginning.sets.get(..CODED).unwrap_or(&beginning.sets),
+                    beginning.fixed.min(CODED),
+                )
+            })
             .collect();
         first.sort_unstable();
         first.dedup();
@@ -196,14 +235,18 @@ impl Beginnings {
 
     fn add_forms(&mut self, forms: Vec<Coded>, rule: RuleIndex) {
         for form in forms {
-            let entry = Entry { rule, dress: form.dress };
+            let entry = Entry {
+                rule,
+                dress: form.dress,
+            };
             if form.is_token {
                 let grams = grams(&form.sets, DRESSED).unwrap_or_default();
                 self.grams.extend(grams.into_iter().map(|gram| (gram, entry)));
             } else {
                 let first = form.sets.get(..stems::LENGTH).unwrap_or_default();
                 let texts = texts(first, DRESSED).unwrap_or_default();
-                self.stems.extend(texts.iter().filter_map(|text| Some((stems::stem(text)?, entry))));
+                self.stems
+                    .extend(texts.iter().filter_map(|text| Some((stems::stem(text)?, entry))));
             }
         }
     }
@@ -229,9 +272,19 @@ fn is_common(beginning: &Beginning) -> bool {
 
 /// What can stand first, second and so on in any of the beginnings.
 fn joined(beginnings: &[Beginning]) -> Vec<ByteSet> {
-    let known = beginnings.iter().map(|beginning| beginning.sets.len()).min().unwrap_or(0);
-    let at = |nth: usize| beginnings.iter().filter_map(move |beginning| beginning.sets.get(nth).copied());
-    (0..known).map(|nth| at(nth).fold(ByteSet::default(), std::ops::BitOr::bitor)).collect()
+    let known = beginnings
+        .iter()
+        .map(|beginning| beginning.sets.len())
+        .min()
+        .unwrap_or(0);
+    let at = |nth: usize| {
+        beginnings
+            .iter()
+            .filter_map(move |beginning| beginning.sets.get(nth).copied())
+    };
+    (0..known)
+        .map(|nth| at(nth).fold(ByteSet::default(), std::ops::BitOr::bitor))
+        .collect()
 }
 
 /// Whether a text is all small, all in capitals, or a word with one.
@@ -243,7 +296,12 @@ fn is_usual(text: &[u8]) -> bool {
 /// The first four bytes of all texts that have one of each set's bytes in its place.
 fn grams(sets: &[ByteSet], limit: usize) -> Option<Vec<Gram>> {
     let texts = texts(sets.get(..4)?, limit)?;
-    Some(texts.iter().filter_map(|text| text.first_chunk().map(|gram| Gram::from_le_bytes(*gram))).collect())
+    Some(
+        texts
+            .iter()
+            .filter_map(|text| text.first_chunk().map(|gram| Gram::from_le_bytes(*gram)))
+            .collect(),
+    )
 }
 
 impl Prefilter {
@@ -256,9 +314,13 @@ impl Prefilter {
             Source::Numbers => self.numbers.get(usize::try_from(number).ok()?).map(|(_, entry)| *entry),
             Source::Triggers => {
                 let entry = self.grams.value(number).copied()?;
-                Some(Entry { dress: entry.dress.escaped(), ..entry })
+                Some(Entry {
+                    dress: entry.dress.escaped(),
+                    ..entry
+                })
             }
             Source::Words => self.words.as_ref()?.entry(number),
+            Source::Known => None,
         }
     }
 
@@ -276,7 +338,14 @@ impl Prefilter {
     }
 
     /// Whether a match of the rule that ends at `end` of `text` counts as far as keywords go; `beneath` is its text beneath a dress.
-    pub(super) fn is_backed(&self, rule: RuleIndex, heard: &mut Heard, text: &[u8], end: usize, beneath: impl Fn() -> Vec<u8>) -> bool {
+    pub(super) fn is_backed(
+        &self,
+        rule: RuleIndex,
+        heard: &mut Heard,
+        text: &[u8],
+        end: usize,
+        beneath: impl Fn() -> Vec<u8>,
+    ) -> bool {
         self.words.as_ref().is_none_or(|words| {
             words.hear(heard, text, end);
             words.is_backed(rule, *heard, &beneath())
@@ -366,7 +435,10 @@ impl Passed {
 
     /// All up to the candidate of `source` at `at`.
     pub(super) fn candidate(at: usize, source: Source) -> Self {
-        Self { at, sources: source.nth() + 1 }
+        Self {
+            at,
+            sources: source.nth() + 1,
+        }
     }
 
     /// Counts positions from the byte at `done` on.
@@ -384,28 +456,28 @@ impl Passed {
 }
 
 impl Source {
-    const ALL: [Self; SOURCES] = {
-        let mut all = [Self::Runs; SOURCES];
-        all[1] = Self::Stems;
-        let mut group = 0;
-        while group < GROUPS {
-            all[2 + group] = Self::Rare(group);
-            group += 1;
-        }
-        all[SOURCES - 3] = Self::Numbers;
-        all[SOURCES - 2] = Self::Triggers;
-        all[SOURCES - 1] = Self::Words;
-        all
-    };
+    const ALL: [Self; SOURCES] = [
+        Self::Runs,
+        Self::Stems,
+        Self::Rare(0),
+        Self::Rare(1),
+        Self::Rare(2),
+        Self::Rare(3),
+        Self::Numbers,
+        Self::Triggers,
+        Self::Words,
+        Self::Known,
+    ];
 
     fn nth(self) -> usize {
         match self {
             Self::Runs => 0,
             Self::Stems => 1,
             Self::Rare(group) => 2 + group,
-            Self::Numbers => SOURCES - 3,
-            Self::Triggers => SOURCES - 2,
-            Self::Words => SOURCES - 1,
+            Self::Numbers => SOURCES - 4,
+            Self::Triggers => SOURCES - 3,
+            Self::Words => SOURCES - 2,
+            Self::Known => SOURCES - 1,
         }
     }
 }
@@ -423,17 +495,24 @@ pub(super) struct Search {
 impl Search {
     /// In a text that comes after the byte `before`.
     pub(super) fn after(before: Option<u8>) -> Self {
-        Self { before, ..Self::default() }
+        Self {
+            before,
+            ..Self::default()
+        }
     }
 
     /// The next candidate that has not been passed; `whole` when no bytes follow `text`.
-    pub(super) fn next(&mut self, prefilter: &Prefilter, text: &[u8], passed: Passed, whole: bool) -> Found {
+    pub(super) fn next(&mut self, settings: &Settings, text: &[u8], passed: Passed, whole: bool) -> Found {
         let mut next = Found::NoneBefore(text.len());
         for (nth, source) in Source::ALL.into_iter().enumerate() {
             let from = passed.first(nth);
-            let fresh = self.found.get(nth).and_then(Option::as_ref).is_some_and(|found| found.position() >= from);
+            let fresh = self
+                .found
+                .get(nth)
+                .and_then(Option::as_ref)
+                .is_some_and(|found| found.position() >= from);
             if !fresh {
-                let found = self.search(prefilter, source, text, from, whole);
+                let found = self.search(settings, source, text, from, whole);
                 if let Some(slot) = self.found.get_mut(nth) {
                     *slot = Some(found);
                 }
@@ -447,16 +526,34 @@ impl Search {
         next
     }
 
-    fn search(&mut self, prefilter: &Prefilter, source: Source, text: &[u8], from: usize, whole: bool) -> Found {
+    fn search(&mut self, settings: &Settings, source: Source, text: &[u8], from: usize, whole: bool) -> Found {
+        let prefilter = &settings.rules.prefilter;
         let found = match source {
+            Source::Known => {
+                let at = settings.known.next(text, from);
+                if at.is_none() && !whole {
+                    return Found::NoneBefore(unfinished_known(&settings.known, text, from));
+                }
+                at.map(|at| (at, 0..0))
+            }
             Source::Runs => prefilter.next_in_run(text, from, &mut self.runs),
             Source::Stems => prefilter.stems.find(text, from),
-            Source::Rare(group) => prefilter.rare.groups().get(group).and_then(|group| group.find(text, from)),
+            Source::Rare(group) => prefilter
+                .rare
+                .groups()
+                .get(group)
+                .and_then(|group| group.find(text, from)),
             Source::Numbers => prefilter.next_number(text, from),
-            Source::Triggers => return prefilter.triggers.next(&prefilter.grams, text, from, whole, &mut self.seen),
+            Source::Triggers => {
+                return prefilter
+                    .triggers
+                    .next(&prefilter.grams, text, from, whole, &mut self.seen);
+            }
             Source::Words => {
                 let words = prefilter.words.as_ref();
-                return words.map_or(Found::NoneBefore(text.len()), |words| words.next(text, from, self.before, whole));
+                return words.map_or(Found::NoneBefore(text.len()), |words| {
+                    words.next(text, from, self.before, whole)
+                });
             }
         };
         match found {
@@ -467,15 +564,29 @@ impl Search {
     }
 }
 
+/// The first position at the end of `text` with which a known secret could begin, else the end.
+fn unfinished_known(known: &KnownSecrets, text: &[u8], from: usize) -> usize {
+    if known.is_empty() {
+        return text.len();
+    }
+    let first = text.len().saturating_sub(KnownSecrets::SEED - 1).max(from);
+    let begun = |at: &usize| text.get(*at..).is_some_and(|rest| known.may_grow(rest));
+    (first..text.len()).find(begun).unwrap_or(text.len())
+}
+
 impl Prefilter {
     fn unfinished(&self, source: Source, text: &[u8], from: usize) -> usize {
         match source {
             Source::Stems => self.stems.unfinished(text, from),
-            Source::Rare(group) => self.rare.groups().get(group).map_or(text.len(), |group| group.unfinished(text, from)),
+            Source::Rare(group) => self
+                .rare
+                .groups()
+                .get(group)
+                .map_or(text.len(), |group| group.unfinished(text, from)),
             Source::Numbers if self.numbers.is_empty() => text.len(),
             Source::Numbers => numbers::unfinished(text, from),
             // A run that is not long enough yet is held back by the triggers, since an escape may follow it.
-            Source::Runs | Source::Triggers | Source::Words => text.len(),
+            Source::Runs | Source::Triggers | Source::Words | Source::Known => text.len(),
         }
     }
 }

@@ -171,9 +171,8 @@ impl Alphabet {
             Some(in_tag) => in_tag,
         };
         match tag {
-            Tag::None => fill(nth),
             Tag::Kept if self.of_tags().contains(&byte) => byte,
-            Tag::Kept => fill(nth),
+            Tag::None | Tag::Kept => fill(nth),
             Tag::Of(fingerprint) => fingerprint.character(in_tag, self.of_tags()),
         }
     }

@@ -428,6 +428,9 @@ mod tests {
     fn a_repetition_of_a_repetition_stays_one() {
         let expression = reshape("ab(?:[0-9]{3})?!", Ending::AsWritten).unwrap().expression;
         let regex = compiled(&expression);
-        assert!(regex.is_match(b"ab!") && regex.is_match(b"ab123!") && !regex.is_match(b"ab12!"), "{expression}");
+        assert!(
+            regex.is_match(b"ab!") && regex.is_match(b"ab123!") && !regex.is_match(b"ab12!"),
+            "{expression}"
+        );
     }
 }

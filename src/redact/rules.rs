@@ -44,6 +44,9 @@ const GENERIC: &str = "generic";
 pub struct RuleIndex(u16);
 
 impl RuleIndex {
+    /// No rule's: of values that were told never to leave.
+    pub(super) const KNOWN: Self = Self(u16::MAX);
+
     pub(super) fn position(self) -> usize {
         usize::from(self.0)
     }
@@ -565,6 +568,11 @@ impl Rule {
             .unwrap_or(0)
     }
 
+    /// Whether it goes by a name that says little, so that another rule that finds the same knows better.
+    pub(super) fn is_generic(&self) -> bool {
+        self.entry.tags.iter().any(|tag| tag == GENERIC)
+    }
+
     /// Whether what it finds is packed text, in which there may be secrets.
     pub(super) fn is_packed(&self) -> bool {
         self.entry.check == Some(Check::Gzip)
@@ -625,7 +633,10 @@ mod tests {
         );
         check_refused("[[rules]]\nid = 'x'\nregex = '[a-z]{15}'", "at least three bytes");
         check_refused("[[rules]]\nid = 'x'\nregex = 'ab'", "at least three bytes");
-        check_refused("[[rules]]\nid = 'x'\nregex = 'a?'\nkeywords = ['b']", "at least three bytes");
+        check_refused(
+            "[[rules]]\nid = 'x'\nregex = 'a?'\nkeywords = ['b']",
+            "at least three bytes",
+        );
         check_refused("[[rules]]\nid = 'x'", "key `regex`");
         check_refused("[[rules]]\nid = ' '\nregex = 'abcd'", "key `id`");
         check_refused(
@@ -819,7 +830,10 @@ paths = ['\.md$']
         let compile = |room| Rules::compile_within(room, std::slice::from_ref(&source), &mut |_, _| None);
         assert_eq!(compile(SIZE_MAX).unwrap().len(), 2);
         let error = compile(16 << 10).unwrap_err().to_string();
-        assert!(error.starts_with("own.toml:5: rule \"y\": with it all rules take more than 256 MiB"), "{error}");
+        assert!(
+            error.starts_with("own.toml:5: rule \"y\": with it all rules take more than 256 MiB"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -6,16 +6,18 @@
 
 use std::ops::Range;
 
-use super::{Settings, packed};
 use super::candidate::{Open, Secret, Verdict};
+use super::checks::is_well_known_example;
 use super::credit::Credit;
 use super::dress::Dress;
 use super::endless::Endless;
-use super::findings::{Fingerprint, Tally};
-use super::prefilter::{Found, Passed, Search};
+use super::findings::{Fingerprint, KNOWN_SECRET, Tally};
+use super::left::Left;
+use super::prefilter::{Found, Passed, Search, Source};
 use super::replacement::{Filler, Replacement};
 use super::rules::{Rule, RuleIndex};
 use super::words::Heard;
+use super::{Settings, packed};
 
 /// How many secrets behind one another wait for what stands before them.
 const BEHIND: usize = 32;
@@ -42,7 +44,7 @@ impl Piece {
 pub(super) struct Scanner {
     mode: Mode,
     /// The byte before the first undecided one.
-    before: Option<u8>,
+    before: Left,
     /// Candidates that have been looked at.
     passed: Passed,
     credit: Credit,
@@ -64,7 +66,7 @@ impl Default for Scanner {
     fn default() -> Self {
         Self {
             mode: Mode::Searching,
-            before: None,
+            before: Left::default(),
             passed: Passed::default(),
             credit: Credit::default(),
             heard: Heard::default(),
@@ -73,6 +75,9 @@ impl Default for Scanner {
         }
     }
 }
+
+/// It depends on bytes still to come.
+struct Undecided;
 
 /// What stays the same during one call.
 pub(super) struct Pass<'a> {
@@ -87,7 +92,33 @@ impl Pass<'_> {
     /// Whether a match of `rule` is a secret.
     pub(super) fn passes(&self, rule: &Rule, secret: &[u8], matched: Option<&[u8]>) -> bool {
         rule.passes(secret, matched)
+            && !(self.settings.examples_pass && is_well_known_example(secret))
             && (!rule.is_packed() || self.unpacks && !packed::findings(self.settings, secret).is_empty())
+    }
+
+    /// The known secret at `at`, if there is one.
+    fn known_at(&self, at: usize) -> Result<Option<Secret>, Undecided> {
+        let rest = self.text.get(at..).unwrap_or_default();
+        if !self.whole && self.settings.known.may_grow(rest) {
+            return Err(Undecided);
+        }
+        Ok(self.settings.known.longest(rest).map(|length| Secret {
+            rule: RuleIndex::KNOWN,
+            text: at..at + length,
+            end: at + length,
+            beneath: None,
+            open: None,
+        }))
+    }
+
+    /// How far candidates are looked at before `secret` is replaced: to its beginning, and of one that is known by its name
+    /// only, also those that begin with it.
+    fn awaited_to(&self, secret: &Secret) -> usize {
+        secret.text.start + usize::from(self.is_generic(secret.rule))
+    }
+
+    fn is_generic(&self, rule: RuleIndex) -> bool {
+        self.settings.rules.rule(rule).is_some_and(Rule::is_generic)
     }
 
     fn is_at_home(&self, rule: RuleIndex) -> bool {
@@ -122,13 +153,13 @@ impl Scanner {
             at_home,
             unpacks: self.unpacks,
         };
-        let mut search = Search::after(self.before);
+        let mut search = Search::after(self.before.byte());
         let mut done = 0;
         loop {
             done = match &mut self.mode {
                 Mode::Searching => {
-                    let found = search.next(&settings.rules.prefilter, text, self.passed, whole);
-                    if let Some(secret) = self.behind.pop_if(|secret| found.position() >= secret.text.start) {
+                    let found = search.next(settings, text, self.passed, whole);
+                    if let Some(secret) = self.behind.pop_if(|secret| found.position() >= pass.awaited_to(secret)) {
                         match secret.behind(done) {
                             Some(secret) => {
                                 clean(done..secret.text.start, emit);
@@ -138,6 +169,24 @@ impl Scanner {
                         }
                     } else {
                         match found {
+                            Found::Candidate {
+                                at,
+                                source: Source::Known,
+                                ..
+                            } => match pass.known_at(at) {
+                                Err(Undecided) => {
+                                    clean(done..at, emit);
+                                    done = at;
+                                    break;
+                                }
+                                Ok(known) => {
+                                    if let Some(known) = known {
+                                        self.keep(&pass, known);
+                                    }
+                                    self.passed = Passed::candidate(at, Source::Known);
+                                    continue;
+                                }
+                            },
                             Found::Candidate { at, source, numbers } => {
                                 self.credit.pay_to(at);
                                 self.mode = Mode::Deciding(Open::new(at, source, numbers));
@@ -163,7 +212,7 @@ impl Scanner {
                             done = start;
                             break;
                         }
-                        Verdict::Secret(secret) if !pass.is_at_home(secret.rule) => self.keep(secret),
+                        Verdict::Secret(secret) if !pass.is_at_home(secret.rule) => self.keep(&pass, secret),
                         Verdict::Nothing | Verdict::Secret(_) => {}
                     }
                     self.passed = Passed::candidate(start, source);
@@ -190,9 +239,17 @@ impl Scanner {
 
     /// Keeps a secret until what stands before it has been looked at. One that doesn't stand before those kept is a part of what
     /// they hide, or comes up again behind them. When too many are kept, all between two of them is hidden.
-    fn keep(&mut self, secret: Secret) {
+    fn keep(&mut self, pass: &Pass<'_>, secret: Secret) {
         let full = self.behind.len() == BEHIND;
         match self.behind.last_mut() {
+            // What is a secret by its name only is better called by what it is.
+            Some(kept) if secret.text.start == kept.text.start && pass.is_generic(kept.rule) => {
+                if secret.text.end >= kept.text.end {
+                    *kept = secret;
+                } else {
+                    kept.rule = secret.rule;
+                }
+            }
             Some(kept) if secret.text.start >= kept.text.start => {}
             Some(kept) if full => kept.text.start = secret.text.start,
             _ => self.behind.push(secret),
@@ -203,24 +260,27 @@ impl Scanner {
     fn replace(&mut self, pass: &Pass<'_>, secret: Secret, emit: &mut dyn FnMut(Piece), tally: &mut Tally) -> usize {
         self.mode = Mode::Searching;
         self.passed = Passed::to(secret.text.end);
-        let (Some(rule), Some(text)) = (
-            pass.settings.rules.rule(secret.rule),
-            pass.text.get(secret.text.clone()),
-        ) else {
+        let Some(text) = pass.text.get(secret.text.clone()) else {
             self.passed = Passed::to(secret.end);
             return secret.text.start;
         };
+        let kind = Kind::of(pass.settings, secret.rule);
         if let Some((dress, part)) = secret.beneath {
             let beneath = dress.decode(text, part.end);
-            let fingerprint = count(pass.settings, secret.rule, beneath.get(part.clone()).unwrap_or_default(), tally);
-            let with = rewritten(pass.settings, rule, text, dress, beneath, part, fingerprint);
+            let fingerprint = count(
+                pass.settings,
+                secret.rule,
+                beneath.get(part.clone()).unwrap_or_default(),
+                tally,
+            );
+            let with = rewritten(pass.settings, &kind, text, dress, beneath, part, fingerprint);
             emit(Piece::Replaced { len: text.len(), with });
             return secret.text.end;
         }
         let fingerprint = count(pass.settings, secret.rule, text, tally);
-        let before = left_of(pass.text, secret.text.start, self.before);
-        let kept = rule.public_prefix(text);
-        let (filler, with) = Filler::begin(&pass.settings.replacement, rule.id(), text, kept, before, fingerprint);
+        let before = self.before.of(pass.text, secret.text.start).byte();
+        let kept = kind.public_prefix(text);
+        let (filler, with) = Filler::begin(&pass.settings.replacement, kind.id, text, kept, before, fingerprint);
         emit(Piece::Replaced { len: text.len(), with });
         if let Some(open) = secret.open {
             self.mode = Mode::Replacing(Endless::new(secret.rule, open, secret.end, filler));
@@ -235,7 +295,7 @@ impl Scanner {
 
     /// Counts positions from the byte at `done` on.
     fn rebase(&mut self, done: usize, text: &[u8]) {
-        self.before = left_of(text, done, self.before);
+        self.before = self.before.of(text, done);
         self.passed.rebase(done);
         self.credit.rebase(done);
         self.heard.rebase(done);
@@ -258,7 +318,11 @@ fn clean(part: Range<usize>, emit: &mut dyn FnMut(Piece)) {
 fn count(settings: &Settings, rule: RuleIndex, secret: &[u8], tally: &mut Tally) -> Fingerprint {
     let fingerprint = settings.key.fingerprint(secret);
     let packed = settings.rules.rule(rule).is_some_and(Rule::is_packed);
-    let within = if packed { packed::findings(settings, secret) } else { Tally::default() };
+    let within = if packed {
+        packed::findings(settings, secret)
+    } else {
+        Tally::default()
+    };
     if within.is_empty() {
         tally.add(rule, fingerprint);
     } else {
@@ -271,7 +335,7 @@ fn count(settings: &Settings, rule: RuleIndex, secret: &[u8], tally: &mut Tally)
 /// as the text is coded: another length would break what follows.
 fn rewritten(
     settings: &Settings,
-    rule: &Rule,
+    kind: &Kind<'_>,
     text: &[u8],
     dress: Dress,
     mut beneath: Vec<u8>,
@@ -279,9 +343,13 @@ fn rewritten(
     fingerprint: Fingerprint,
 ) -> Vec<u8> {
     let secret = beneath.get(part.clone()).unwrap_or_default();
-    let replacement = if dress.has_coat() { &Replacement::SameLength } else { &settings.replacement };
-    let kept = rule.public_prefix(secret);
-    let (_, with) = Filler::begin(replacement, rule.id(), secret, kept, None, fingerprint);
+    let replacement = if dress.has_coat() {
+        &Replacement::SameLength
+    } else {
+        &settings.replacement
+    };
+    let kept = kind.public_prefix(secret);
+    let (_, with) = Filler::begin(replacement, kind.id, secret, kept, None, fingerprint);
     match beneath.get_mut(part) {
         Some(secret) if secret.len() == with.len() => {
             secret.copy_from_slice(&with);
@@ -293,10 +361,22 @@ fn rewritten(
     }
 }
 
-/// The byte to the left of `at`, which for the first is the one decided last.
-pub(super) fn left_of(text: &[u8], at: usize, before: Option<u8>) -> Option<u8> {
-    match at.checked_sub(1) {
-        Some(left) => text.get(left).copied(),
-        None => before,
+/// What a secret is called, and what of it is public.
+struct Kind<'a> {
+    id: &'a str,
+    rule: Option<&'a Rule>,
+}
+
+impl<'a> Kind<'a> {
+    fn of(settings: &'a Settings, rule: RuleIndex) -> Self {
+        let rule = settings.rules.rule(rule);
+        Self {
+            id: rule.map_or(KNOWN_SECRET, Rule::id),
+            rule,
+        }
+    }
+
+    fn public_prefix(&self, secret: &[u8]) -> usize {
+        self.rule.map_or(0, |rule| rule.public_prefix(secret))
     }
 }

@@ -18,7 +18,7 @@ pub(super) type Stem = [u8; LENGTH];
 
 /// A search for stems, each with its values.
 pub(super) struct Stems<T> {
-    stems: Vec<(Stem, Range<u32>)>,
+    all: Vec<(Stem, Range<u32>)>,
     values: Vec<T>,
     /// For each four bytes of a stem, where in which stem they stand.
     parts: Table<(u8, u32)>,
@@ -41,13 +41,21 @@ impl<T: Clone + Ord> Stems<T> {
             if let Some((stem, _)) = same.first() {
                 let number = u32::try_from(stems.len()).unwrap_or(u32::MAX);
                 let windows = stem.windows(4).filter_map(|part| part.first_chunk());
-                parts.extend((0..).zip(windows).map(|(offset, part)| (Gram::from_le_bytes(*part), (offset, number))));
+                parts.extend(
+                    (0..)
+                        .zip(windows)
+                        .map(|(offset, part)| (Gram::from_le_bytes(*part), (offset, number))),
+                );
                 stems.push((*stem, first..end));
             }
             first = end;
         }
         let values = pairs.into_iter().map(|(_, value)| value).collect();
-        Self { stems, values, parts: Table::new(parts) }
+        Self {
+            all: stems,
+            values,
+            parts: Table::new(parts),
+        }
     }
 }
 
@@ -94,7 +102,7 @@ impl<T> Stems<T> {
             .iter()
             .filter_map(|(offset, number)| {
                 let start = at.checked_sub(usize::from(*offset)).filter(|start| *start >= from)?;
-                let (known, values) = self.stems.get(usize::try_from(*number).ok()?)?;
+                let (known, values) = self.all.get(usize::try_from(*number).ok()?)?;
                 (stem(text.get(start..)?)? == *known).then(|| (start, values.clone()))
             })
             .min_by_key(|(start, _)| *start)
@@ -109,8 +117,10 @@ impl<T> Stems<T> {
                 *to = byte | FOLD;
             }
             let length = rest.len().min(LENGTH);
-            let nth = self.stems.partition_point(|(stem, _)| *stem < folded);
-            self.stems.get(nth).is_some_and(|(stem, _)| stem.get(..length) == folded.get(..length))
+            let nth = self.all.partition_point(|(stem, _)| *stem < folded);
+            self.all
+                .get(nth)
+                .is_some_and(|(stem, _)| stem.get(..length) == folded.get(..length))
         };
         (first..text.len())
             .find(|at| text.get(*at..).is_some_and(begins))

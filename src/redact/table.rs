@@ -38,7 +38,11 @@ impl<T: Clone + Ord> Table<T> {
         for same in pairs.chunk_by(|(one, _), (other, _)| one == other) {
             let end = first + u32::try_from(same.len()).unwrap_or(0);
             if let Some((gram, _)) = same.first() {
-                table.insert(Slot { gram: *gram, first, end });
+                table.insert(Slot {
+                    gram: *gram,
+                    first,
+                    end,
+                });
             }
             first = end;
         }

@@ -121,7 +121,9 @@ fn every_example_is_found_wherever_it_stands_and_keeps_its_length() {
                 let (redacted, findings) = whole(&REDACTOR, text.as_bytes());
                 assert_eq!(redacted.len(), text.len(), "{}", rule.id());
                 assert!(
-                    findings.iter().any(|finding| rule.is_packed() || &*finding.rule == rule.id()),
+                    findings
+                        .iter()
+                        .any(|finding| rule.is_packed() || &*finding.rule == rule.id()),
                     "{} in {text}",
                     rule.id()
                 );
@@ -165,12 +167,14 @@ fn a_secret_before_anothers_secret_part_is_found() {
     let token = example("github-pat");
     check_redacted(
         &format!("https://{token}:x-oauth-basic@github.com/"),
-        "https://ghp_REDACTED??????REDACTEDREDACTEDREDACT:redacted-oau@github.com/".replace("redacted-oau", "redactedredac").as_str(),
+        "https://ghp_REDACTED??????REDACTEDREDACTEDREDACT:redacted-oau@github.com/"
+            .replace("redacted-oau", "redactedredac")
+            .as_str(),
     );
     let text = format!("postgres://{token}:hunter2hunter2@db/ https://{token}:swordfish@{token}/");
     check_all_cuts(text.as_bytes());
     let (redacted, _) = whole(&REDACTOR, text.as_bytes());
-    assert!(!String::from_utf8_lossy(&redacted).contains(&token[8..16]));
+    assert!(!String::from_utf8_lossy(&redacted).contains(token.split_at(24).1));
 }
 
 #[test]
@@ -219,7 +223,12 @@ fn every_cut_of_every_example_gives_the_same_output() {
 #[test]
 fn every_cut_of_every_dress_gives_the_same_output() {
     let mut text = Vec::new();
-    for rule in ["github-pat", "anthropic-api-key", "aws-secret-access-key", "database-url-password"] {
+    for rule in [
+        "github-pat",
+        "anthropic-api-key",
+        "aws-secret-access-key",
+        "database-url-password",
+    ] {
         for (_, dressed) in dressed(example(rule)) {
             text.extend(dressed);
             text.extend(b" \xe2\x80 ");
@@ -391,11 +400,17 @@ fn texts() -> impl Strategy<Value = Vec<u8>> {
         "\\n",
         "SecretAccessKey\":\"",
     ];
-    let dresses: Vec<Vec<u8>> = ["github-pat", "openai-api-key", "aws-secret-access-key", "private-key", "jwt"]
-        .iter()
-        .flat_map(|rule| dressed(example(rule)))
-        .map(|(_, text)| text)
-        .collect();
+    let dresses: Vec<Vec<u8>> = [
+        "github-pat",
+        "openai-api-key",
+        "aws-secret-access-key",
+        "private-key",
+        "jwt",
+    ]
+    .iter()
+    .flat_map(|rule| dressed(example(rule)))
+    .map(|(_, text)| text)
+    .collect();
     let piece = prop_oneof![
         3 => (proptest::sample::select(dresses), any::<proptest::sample::Index>()).prop_map(|(text, end)| {
             let end = end.index(text.len() * 2).min(text.len());
@@ -451,11 +466,14 @@ proptest! {
 
 /// The same text, escaped character by character.
 fn each(text: &str, form: impl Fn(u8) -> String) -> String {
-    text.bytes().map(form).collect()
+    text.bytes().map(form).collect::<Vec<_>>().concat()
 }
 
 fn base32(text: &[u8]) -> String {
-    let bits: Vec<u8> = text.iter().flat_map(|byte| (0..8).rev().map(move |nth| byte >> nth & 1)).collect();
+    let bits: Vec<u8> = text
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |nth| byte >> nth & 1))
+        .collect();
     let digit = |bits: &[u8]| {
         let value = (0..5).fold(0, |value, nth| value << 1 | bits.get(nth).copied().unwrap_or(0));
         char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[usize::from(value)])
@@ -467,7 +485,12 @@ fn base32(text: &[u8]) -> String {
 fn dressed(text: &str) -> Vec<(&'static str, Vec<u8>)> {
     use base64::Engine as _;
     use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-    let hex = |gap: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(gap);
+    let hex = |gap: &str| {
+        text.bytes()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<Vec<_>>()
+            .join(gap)
+    };
     let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let mut all = vec![
         ("\\u", each(text, |byte| format!("\\u{byte:04x}"))),
@@ -477,8 +500,19 @@ fn dressed(text: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("decimal reference", each(text, |byte| format!("&#{byte};"))),
         ("hexadecimal reference", each(text, |byte| format!("&#x{byte:X};"))),
         ("quoted-printable", each(text, |byte| format!("={byte:02X}"))),
-        ("zero width", text.chars().map(|c| format!("{c}\u{200b}")).collect()),
-        ("full width", text.chars().map(|c| if c.is_ascii_graphic() { char::from_u32(u32::from(c) + 0xFEE0).unwrap() } else { c }).collect()),
+        ("zero width", text.chars().flat_map(|c| [c, '\u{200b}']).collect()),
+        (
+            "full width",
+            text.chars()
+                .map(|c| {
+                    if c.is_ascii_graphic() {
+                        char::from_u32(u32::from(c) + 0xFEE0).unwrap()
+                    } else {
+                        c
+                    }
+                })
+                .collect(),
+        ),
         ("hex", hex("")),
         ("HEX", hex("").to_uppercase()),
         ("hex:", hex(":")),
@@ -486,14 +520,20 @@ fn dressed(text: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("hex-", hex("-")),
         ("\\x", each(text, |byte| format!("\\x{byte:02x}"))),
         ("base64 twice", BASE64_STANDARD.encode(BASE64_STANDARD.encode(text))),
-        ("hex of base64", BASE64_STANDARD.encode(text).bytes().map(|byte| format!("{byte:02x}")).collect()),
+        (
+            "hex of base64",
+            each(&BASE64_STANDARD.encode(text), |byte| format!("{byte:02x}")),
+        ),
         ("base64 of utf-16", BASE64_STANDARD.encode(&utf16)),
     ];
     for before in ["", "x", "xy", "xyz", "wxyz"] {
         let text = format!("{before}{text}");
         all.push(("base64", BASE64_STANDARD.encode(&text)));
         all.push(("base64url", BASE64_URL_SAFE_NO_PAD.encode(&text)));
-        all.push(("base64 behind its own alphabet", format!("abc{}", BASE64_STANDARD.encode(&text))));
+        all.push((
+            "base64 behind its own alphabet",
+            format!("abc{}", BASE64_STANDARD.encode(&text)),
+        ));
         all.push(("base32", base32(text.as_bytes())));
     }
     let mut all: Vec<_> = all.into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
@@ -585,7 +625,10 @@ fn a_keyword_has_to_stand_in_such_a_match_or_before_it() {
     let hash = "0123456789abcdef01234567";
     check_unfixed(&format!("{hash} acme"), &format!("{hash} acme"));
     check_unfixed(&format!("ACME: {hash}."), "ACME: #.");
-    check_unfixed(&format!("the corp_ {} {hash}", "text ".repeat(2000)), &format!("the corp_ {} #", "text ".repeat(2000)));
+    check_unfixed(
+        &format!("the corp_ {} {hash}", "text ".repeat(2000)),
+        &format!("the corp_ {} #", "text ".repeat(2000)),
+    );
     check_unfixed(&format!("{hash} acme {hash} {hash}"), &format!("{hash} acme # #"));
     check_unfixed("id 123456789|abcdefghijkl;", "id 123456789|abcdefghijkl;");
     check_unfixed("id 123456789|abcd_shop_kl;", "id #;");
@@ -605,12 +648,18 @@ fn an_object_without_the_keyword_stays_however_long_it_is() {
     let filler = "\"a\": 1, ".repeat(1000);
     check_unfixed(&format!("{{{filler}}}"), &format!("{{{filler}}}"));
     check_unfixed("{\"provider\":1,\"priv\":\"12345678\",\"x\":2}", "#");
-    check_unfixed("{\"of\":1,\"priv\":\"12345678\",\"x\":2}", "{\"of\":1,\"priv\":\"12345678\",\"x\":2}");
+    check_unfixed(
+        "{\"of\":1,\"priv\":\"12345678\",\"x\":2}",
+        "{\"of\":1,\"priv\":\"12345678\",\"x\":2}",
+    );
 }
 
 #[test]
 fn expressions_without_a_table_are_found() {
-    check_unfixed("Pair of\nthe Key is 0123456789abcdef0123, yes", "Pair of\nthe Key is #, yes");
+    check_unfixed(
+        "Pair of\nthe Key is 0123456789abcdef0123, yes",
+        "Pair of\nthe Key is #, yes",
+    );
     check_unfixed("pair of the 0123456789abcdef0123", "pair of the 0123456789abcdef0123");
     check_unfixed("fetch -x\n -u ab:cdef http://a", "fetch -x\n -u # http://a");
     check_unfixed("fetch -u \"abc:defg\" http://a", "fetch -u # http://a");
@@ -628,14 +677,27 @@ fn the_shipped_rules_need_none_of_this() {
 
 #[test]
 fn floods_of_what_has_no_table_are_bounded() {
-    for text in ["pair ", "pair key ", "fetch ", "fetch -u a:", "{\"", "{", "0123456789ab ", "a1Z~", "123456789|"] {
+    for text in [
+        "pair ",
+        "pair key ",
+        "fetch ",
+        "fetch -u a:",
+        "{\"",
+        "{",
+        "0123456789ab ",
+        "a1Z~",
+        "123456789|",
+    ] {
         let flood = text.repeat(60_000 / text.len());
         let mut stream = UNFIXED_REDACTOR.stream();
         let mut out = Vec::new();
         stream.push(Bytes::from(flood.clone()), &mut out);
         stream.flush(&mut out);
         let steps = stream.steps();
-        assert!(steps <= 40 * u64::try_from(flood.len()).unwrap(), "{text}: {steps} steps");
+        assert!(
+            steps <= 40 * u64::try_from(flood.len()).unwrap(),
+            "{text}: {steps} steps"
+        );
         let expected = whole(&UNFIXED_REDACTOR, flood.as_bytes());
         for cuts in [&[1][..], &[5000], &[17, 4000, 3]] {
             check_cut(&UNFIXED_REDACTOR, flood.as_bytes(), cuts, &expected);
@@ -645,8 +707,29 @@ fn floods_of_what_has_no_table_are_bounded() {
 
 fn unfixed_texts() -> impl Strategy<Value = String> {
     let pieces = [
-        "acme", "shop", "provider", "{\"a\":1,", "\"priv\":\"12345678\"", "}", "ab_8Z~", "0123456789ab", "0123456789abcdef01234567",
-        "123456789|", "abcdefghijkl", "pair", " key ", "fetch", " -u ", "ab:cd", " ", "\n", "bx=\"", "\"", "\\u0061", "%41", "_",
+        "acme",
+        "shop",
+        "provider",
+        "{\"a\":1,",
+        "\"priv\":\"12345678\"",
+        "}",
+        "ab_8Z~",
+        "0123456789ab",
+        "0123456789abcdef01234567",
+        "123456789|",
+        "abcdefghijkl",
+        "pair",
+        " key ",
+        "fetch",
+        " -u ",
+        "ab:cd",
+        " ",
+        "\n",
+        "bx=\"",
+        "\"",
+        "\\u0061",
+        "%41",
+        "_",
     ];
     proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..40).prop_map(|pieces| pieces.concat())
 }

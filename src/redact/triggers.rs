@@ -12,8 +12,8 @@ use super::table::{Gram, Table};
 
 /// With what an escape of an ASCII character can begin.
 const ESCAPES: [&str; 28] = [
-    "\\u", "\\x", "\\U", "%2", "%3", "%4", "%5", "%6", "%7", "%C", "%D", "%E", "%F", "%c", "%d", "%e", "%f", "&#", "&a", "=\n",
-    "=\r", "=2", "=3", "=4", "=5", "=6", "=7", "\\1",
+    "\\u", "\\x", "\\U", "%2", "%3", "%4", "%5", "%6", "%7", "%C", "%D", "%E", "%F", "%c", "%d", "%e", "%f", "&#",
+    "&a", "=\n", "=\r", "=2", "=3", "=4", "=5", "=6", "=7", "\\1",
 ];
 /// The longest character as it is written.
 const LONGEST: usize = 32;
@@ -44,7 +44,11 @@ impl Triggers {
     pub(super) fn new(grams: impl Iterator<Item = Gram>) -> Result<Self, BuildError> {
         let escapes = match packed::Searcher::new(ESCAPES) {
             Some(search) => Escapes::Simd(search),
-            None => Escapes::Automaton(AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(ESCAPES)?),
+            None => Escapes::Automaton(
+                AhoCorasick::builder()
+                    .match_kind(MatchKind::LeftmostFirst)
+                    .build(ESCAPES)?,
+            ),
         };
         let mut first = Box::new([false; 256]);
         let mut two = vec![0_u64; 1 << 10];
@@ -58,7 +62,11 @@ impl Triggers {
                 *word |= 1 << (pair & 63);
             }
         }
-        Ok(Self { escapes, first, two: two.into() })
+        Ok(Self {
+            escapes,
+            first,
+            two: two.into(),
+        })
     }
 
     /// The next candidate at or after `from`; `whole` when no bytes follow `text`.
@@ -79,7 +87,11 @@ impl Triggers {
             }
             at = next;
         }
-        Found::NoneBefore(if whole { text.len() } else { self.unfinished(grams, text, from) })
+        Found::NoneBefore(if whole {
+            text.len()
+        } else {
+            self.unfinished(grams, text, from)
+        })
     }
 
     /// The next escape at or after `at`, else the end.
@@ -101,7 +113,11 @@ impl Triggers {
         (first..=trigger).find_map(|at| match gram_at(text, at, whole) {
             Beginning::Gram(gram) => {
                 let numbers = grams.numbers(gram);
-                (!numbers.is_empty()).then_some(Found::Candidate { at, source: Source::Triggers, numbers })
+                (!numbers.is_empty()).then_some(Found::Candidate {
+                    at,
+                    source: Source::Triggers,
+                    numbers,
+                })
             }
             Beginning::Unfinished(bytes, length) => {
                 let begun = bytes.get(..length).is_some_and(|begun| self.begins(begun));
@@ -118,7 +134,9 @@ impl Triggers {
             [one] => self.first.get(usize::from(*one)).copied().unwrap_or(false),
             [one, other, ..] => {
                 let pair = u16::from_le_bytes([*one, *other]);
-                self.two.get(usize::from(pair >> 6)).is_some_and(|word| word >> (pair & 63) & 1 == 1)
+                self.two
+                    .get(usize::from(pair >> 6))
+                    .is_some_and(|word| word >> (pair & 63) & 1 == 1)
             }
         }
     }
@@ -126,9 +144,8 @@ impl Triggers {
     /// The first position at the end of `text` from which a token could go on in the bytes still to come, else the end.
     fn unfinished(&self, grams: &Table<Entry>, text: &[u8], from: usize) -> usize {
         let tail = text.len().saturating_sub(LONGEST).max(from);
-        let is_open = |at: &usize| {
-            text.get(*at).is_some_and(|byte| is_lead(*byte)) && unit(text, *at, false) == Unit::Pause
-        };
+        let is_open =
+            |at: &usize| text.get(*at).is_some_and(|byte| is_lead(*byte)) && unit(text, *at, false) == Unit::Pause;
         let end = (tail..text.len()).find(is_open).unwrap_or(text.len());
         let first = run_before(text, from, end);
         (first..end)
@@ -161,7 +178,10 @@ const STEP: usize = 64;
 /// The next byte at or after `at` with which a character beyond ASCII can begin, else the end.
 fn next_beyond_ascii(text: &[u8], at: usize) -> usize {
     let mut at = at;
-    while let Some(block) = text.get(at..text.len().min(at + STEP)).filter(|block| !block.is_empty()) {
+    while let Some(block) = text
+        .get(at..text.len().min(at + STEP))
+        .filter(|block| !block.is_empty())
+    {
         if !block.is_ascii()
             && let Some(ahead) = block.iter().position(|byte| *byte >= 0xC0)
         {
@@ -176,7 +196,12 @@ fn next_beyond_ascii(text: &[u8], at: usize) -> usize {
 /// there is found in the run.
 fn run_before(text: &[u8], from: usize, end: usize) -> usize {
     let before = text.get(from..end).unwrap_or_default();
-    let run = before.iter().rev().take(RUN - 1).take_while(|byte| is_token_byte(**byte)).count();
+    let run = before
+        .iter()
+        .rev()
+        .take(RUN - 1)
+        .take_while(|byte| is_token_byte(**byte))
+        .count();
     end - run
 }
 

@@ -139,7 +139,10 @@ async fn a_secret_in_any_coding_leaves_unreadable_in_the_same_coding() {
             document["note"].as_str().unwrap().starts_with("the rain in Spain"),
             "{coding}"
         );
-        assert!(!arrived.contains(&token()[4..]), "{coding}: {arrived}");
+        assert!(
+            !arrived.contains(token().trim_start_matches("ghp_")),
+            "{coding}: {arrived}"
+        );
         assert_eq!(arrived.len(), sent.len(), "{coding}");
         let record = play.egret.record_of(&path).await;
         assert_eq!(record["redactions"][0]["rule"], "github-pat", "{record}");
@@ -162,7 +165,7 @@ async fn two_codings_are_looked_through() {
         let arrived = decode(inner, &decode(outer, &seen.body));
         let arrived = String::from_utf8(arrived).unwrap();
         assert!(
-            arrived.starts_with("key=") && !arrived.contains(&token()[4..]),
+            arrived.starts_with("key=") && !arrived.contains(token().trim_start_matches("ghp_")),
             "{arrived}"
         );
     }
@@ -219,7 +222,10 @@ async fn a_refused_coded_body_does_not_show_its_secret() {
         for seen in play.origin.requests() {
             assert!(!seen.complete, "{seen:?}");
             let coding = seen.header("content-encoding").unwrap();
-            assert!(!readable(coding, &seen.body).contains(&token()[4..]), "{coding}");
+            assert!(
+                !readable(coding, &seen.body).contains(token().trim_start_matches("ghp_")),
+                "{coding}"
+            );
         }
     }
 }

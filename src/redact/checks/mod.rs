@@ -14,16 +14,7 @@ mod seed;
 mod suffix;
 mod wallet;
 
-#[expect(
-    unused_imports,
-    reason = "for the scanner's own searches, which do not go by an expression"
-)]
-pub(super) use {
-    number::{card, iban},
-    opaque::never_secret,
-    published::is_well_known_example,
-    seed::seed_phrase,
-};
+pub(super) use published::is_well_known_example;
 
 use super::numbers::Number;
 

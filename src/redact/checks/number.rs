@@ -56,24 +56,30 @@ fn has_issuer(digits: &[u8]) -> bool {
         .iter()
         .take(6)
         .fold(0_u32, |number, digit| number * 10 + u32::from(digit - b'0'));
-    match (leading, digits.len()) {
-        // Visa.
-        (400_000..=499_999, 13 | 16 | 19)
-        // Mastercard.
-        | (510_000..=559_999 | 222_100..=272_099, 16)
-        // American Express.
-        | (340_000..=349_999 | 370_000..=379_999, 15)
+    match digits.len() {
         // Diners Club.
-        | (300_000..=305_999 | 309_500..=309_599 | 360_000..=369_999 | 380_000..=399_999, 14)
-        // Discover and UnionPay.
-        | (601_100..=601_199 | 644_000..=659_999 | 620_000..=629_999 | 810_000..=817_199, 16..=19)
-        // JCB.
-        | (352_800..=358_999, 16)
-        // Maestro, RuPay, Troy and Mir.
-        | (500_000..=508_999 | 560_000..=589_999 | 606_900..=608_999 | 630_000..=639_999 | 676_000..=676_999, 16..=19)
-        | (979_200..=979_289 | 220_000..=220_499, 16) => true,
-        _ => false,
+        14 => matches!(leading, 300_000..=305_999 | 309_500..=309_599 | 360_000..=369_999 | 380_000..=399_999),
+        // American Express.
+        15 => matches!(leading, 340_000..=349_999 | 370_000..=379_999),
+        length => is_visa(leading, length) || length >= 16 && is_long(leading) || length == 16 && is_sixteen(leading),
     }
+}
+
+fn is_visa(leading: u32, length: usize) -> bool {
+    matches!(leading, 400_000..=499_999) && matches!(length, 13 | 16 | 19)
+}
+
+/// Networks whose numbers have 16 to 19 digits: Discover, Maestro and others.
+fn is_long(leading: u32) -> bool {
+    matches!(leading, 601_100..=601_199 | 644_000..=659_999 | 620_000..=629_999 | 810_000..=817_199)
+        || matches!(leading, 500_000..=508_999 | 560_000..=589_999 | 606_900..=608_999)
+        || matches!(leading, 630_000..=639_999 | 676_000..=676_999)
+}
+
+/// Mastercard, JCB and Mir.
+fn is_sixteen(leading: u32) -> bool {
+    matches!(leading, 510_000..=559_999 | 222_100..=272_099 | 352_800..=358_999)
+        || matches!(leading, 979_200..=979_289 | 220_000..=220_499)
 }
 
 /// ISO/IEC 7812-1, annex B.
@@ -290,10 +296,7 @@ mod tests {
     }
 
     fn grouped(text: &str, separator: &str) -> String {
-        let groups: Vec<&str> = (0..text.len())
-            .step_by(4)
-            .map(|at| &text[at..(at + 4).min(text.len())])
-            .collect();
+        let groups: Vec<_> = text.as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
         groups.join(separator)
     }
 

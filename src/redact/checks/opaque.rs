@@ -143,7 +143,7 @@ fn is_placeholder(value: &[u8]) -> bool {
         || BEGINNINGS
             .iter()
             .any(|beginning| lower.starts_with(beginning.as_bytes()))
-        || REFERENCES.iter().chain(&RUNS).any(|part| contains(&part))
+        || REFERENCES.iter().chain(&RUNS).any(contains)
 }
 
 fn parts(value: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -87,10 +87,10 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_token(token: &str, crc: bool, taken: bool) {
+    fn check_token(token: &str, crc: bool, counts: bool) {
         let (_, body) = token.rsplit_once('_').unwrap();
         assert_eq!(has_crc32(body.as_bytes()), crc, "{token}");
-        assert_eq!(is_checksummed_or_random(token.as_bytes()), taken, "{token}");
+        assert_eq!(is_checksummed_or_random(token.as_bytes()), counts, "{token}");
     }
 
     #[test]

@@ -46,7 +46,13 @@ impl Width {
 
     /// All digits for `value`.
     pub(super) fn digits(self, value: u8) -> [u8; 2] {
-        let (one, other) = (Style { lower: false, url: false }, Style { lower: true, url: true });
+        let (one, other) = (
+            Style {
+                lower: false,
+                url: false,
+            },
+            Style { lower: true, url: true },
+        );
         [self.digit(value, one), self.digit(value, other)]
     }
 
@@ -64,8 +70,20 @@ impl Width {
             (Self::Base64, 0..=25) => b'A' + value,
             (Self::Base64, 26..=51) => b'a' + (value - 26),
             (Self::Base64, 52..=61) => b'0' + (value - 52),
-            (Self::Base64, 62) => if like.url { b'-' } else { b'+' },
-            (Self::Base64, _) => if like.url { b'_' } else { b'/' },
+            (Self::Base64, 62) => {
+                if like.url {
+                    b'-'
+                } else {
+                    b'+'
+                }
+            }
+            (Self::Base64, _) => {
+                if like.url {
+                    b'_'
+                } else {
+                    b'/'
+                }
+            }
         }
     }
 }
@@ -99,12 +117,22 @@ pub(in super::super) struct Bits {
 impl Bits {
     /// From a digit before which `count` bits of the first byte stood already; they are taken to be `held`.
     pub(super) fn new(width: Width, held: u8, count: u8) -> Self {
-        Self { width, gap: None, held, count }
+        Self {
+            width,
+            gap: None,
+            held,
+            count,
+        }
     }
 
     /// Hexadecimal digits with `gap` between the bytes.
     pub(super) fn spaced(gap: u8) -> Self {
-        Self { width: Width::Hex, gap: Some(gap), held: 0, count: 0 }
+        Self {
+            width: Width::Hex,
+            gap: Some(gap),
+            held: 0,
+            count: 0,
+        }
     }
 
     pub(super) fn width(self) -> Width {
@@ -123,7 +151,7 @@ impl Bits {
         loop {
             let (byte, next) = match pull(at) {
                 Read::Byte { byte, next } => (byte, next),
-                other => return other,
+                read @ (Read::Pause | Read::End) => return read,
             };
             at = next;
             if let Some(value) = self.width.value(byte) {
@@ -155,10 +183,16 @@ impl Bits {
 
     /// Writes `wanted` in the digits of `outer`, the first of which carries on from the bits held.
     pub(super) fn write(self, outer: &mut [u8], wanted: &[u8]) {
-        let digits: Vec<u8> = outer.iter().copied().filter(|byte| self.width.value(*byte).is_some()).collect();
+        let digits: Vec<u8> = outer
+            .iter()
+            .copied()
+            .filter(|byte| self.width.value(*byte).is_some())
+            .collect();
         let style = Style::of(&digits);
         let mut skipped = self.count;
-        let mut bits = wanted.iter().flat_map(|byte| (0..8).rev().map(move |nth| byte >> nth & 1));
+        let mut bits = wanted
+            .iter()
+            .flat_map(|byte| (0..8).rev().map(move |nth| byte >> nth & 1));
         while skipped > 0 {
             skipped -= 1;
             bits.next();

@@ -78,13 +78,17 @@ pub(in super::super) fn unit(text: &[u8], at: usize, whole: bool) -> Unit {
         _ => None,
     };
     match parsed {
-        Some(Ok(Unit::Byte { byte, next })) => Unit::Byte { byte, next: at + 1 + next },
+        Some(Ok(Unit::Byte { byte, next })) => Unit::Byte {
+            byte,
+            next: at + 1 + next,
+        },
         Some(Ok(Unit::Skipped { next })) => Unit::Skipped { next: at + 1 + next },
         Some(Err(More)) if !whole => Unit::Pause,
         _ => Unit::Byte { byte, next: at + 1 },
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what each kind of escape comes to")]
 fn byte(byte: u8, next: usize) -> Parsed {
     Some(Ok(Unit::Byte { byte, next }))
 }
@@ -110,8 +114,12 @@ fn backslash(rest: &[u8]) -> Parsed {
     match kind {
         b'u' if digits.first() == Some(&b'{') => braced(digits, next),
         b'u' => unicode(digits, next),
-        b'U' => number(digits, 8, 16).map(|code| code.map(|code| (code, next + 8))).and_then(wide),
-        b'x' => number(digits, 2, 16).map(|code| code.map(|code| (code, next + 2))).and_then(wide),
+        b'U' => number(digits, 8, 16)
+            .map(|code| code.map(|code| (code, next + 8)))
+            .and_then(wide),
+        b'x' => number(digits, 2, 16)
+            .map(|code| code.map(|code| (code, next + 2)))
+            .and_then(wide),
         b'0'..=b'3' => octal(rest.get(more..)?, more),
         b'n' => byte(b'\n', next),
         b'r' => byte(b'\r', next),
@@ -138,16 +146,21 @@ fn unicode(digits: &[u8], next: usize) -> Parsed {
         return code_point(code, next + 4);
     }
     let after = digits.get(4..).unwrap_or_default();
-    let slashes = after.iter().take(BACKSLASHES).take_while(|byte| **byte == b'\\').count();
+    let slashes = after
+        .iter()
+        .take(BACKSLASHES)
+        .take_while(|byte| **byte == b'\\')
+        .count();
     let low = match after.get(slashes..) {
         Some([b'u', low @ ..]) if slashes > 0 => number(low, 4, 16),
         Some([]) => return Some(Err(More)),
         _ => None,
     };
     match low {
-        Some(Ok(low @ 0xDC00..0xE000)) => {
-            code_point(0x10000 + ((code - 0xD800) << 10 | (low - 0xDC00)), next + 4 + slashes + 5)
-        }
+        Some(Ok(low @ 0xDC00..0xE000)) => code_point(
+            0x10000 + ((code - 0xD800) << 10 | (low - 0xDC00)),
+            next + 4 + slashes + 5,
+        ),
         Some(Err(more)) => Some(Err(more)),
         _ => byte(FOREIGN, next + 4),
     }
@@ -251,7 +264,13 @@ fn reference(rest: &[u8]) -> Parsed {
     for _ in 0..REPEATED {
         let here = rest.get(next..).unwrap_or_default();
         match here.strip_prefix(b"amp;") {
-            Some(after) if after.first().is_none_or(|byte| *byte == b'#' || byte.is_ascii_lowercase()) => next += 4,
+            Some(after)
+                if after
+                    .first()
+                    .is_none_or(|byte| *byte == b'#' || byte.is_ascii_lowercase()) =>
+            {
+                next += 4;
+            }
             _ => break,
         }
     }
@@ -275,7 +294,11 @@ fn reference(rest: &[u8]) -> Parsed {
 }
 
 fn numeric(digits: &[u8], radix: u32) -> Option<Result<(u32, usize), More>> {
-    let length = digits.iter().take(REFERENCE).take_while(|digit| char::from(**digit).is_digit(radix)).count();
+    let length = digits
+        .iter()
+        .take(REFERENCE)
+        .take_while(|digit| char::from(**digit).is_digit(radix))
+        .count();
     match digits.get(length) {
         None if length < REFERENCE => Some(Err(More)),
         Some(b';') if (1..=8).contains(&length) => {
@@ -290,7 +313,10 @@ fn named(rest: &[u8]) -> Option<Result<(u32, usize), More>> {
     if let Some((name, ascii)) = found {
         return Some(Ok((u32::from(*ascii), name.len())));
     }
-    NAMED.iter().any(|(name, _)| name.starts_with(rest)).then_some(Err(More))
+    NAMED
+        .iter()
+        .any(|(name, _)| name.starts_with(rest))
+        .then_some(Err(More))
 }
 
 /// `rest` is what follows the equals sign.
@@ -327,7 +353,9 @@ pub(super) fn write(unit: &mut [u8], byte: u8) {
         unit => unit,
     };
     let digits = match unit {
-        [b'\\', ..] if unit.iter().any(|byte| matches!(byte, b'u' | b'U' | b'x')) => trailing(unit, u8::is_ascii_hexdigit),
+        [b'\\', ..] if unit.iter().any(|byte| matches!(byte, b'u' | b'U' | b'x')) => {
+            trailing(unit, u8::is_ascii_hexdigit)
+        }
         [b'%' | b'=', _, _] | [b'%', b'2', b'5', _, ..] => 2,
         [b'&', ..] if unit.contains(&b'#') => {
             return write_reference(unit, byte);
@@ -344,7 +372,10 @@ pub(super) fn write(unit: &mut [u8], byte: u8) {
 fn write_reference(unit: &mut [u8], byte: u8) {
     let (radix, digits) = match unit.iter().rposition(|byte| matches!(byte, b'x' | b'X')) {
         Some(x) => (16, x + 1),
-        None => (10, unit.iter().rposition(|byte| *byte == b'#').map_or(0, |hash| hash + 1)),
+        None => (
+            10,
+            unit.iter().rposition(|byte| *byte == b'#').map_or(0, |hash| hash + 1),
+        ),
     };
     let last = unit.len().saturating_sub(1);
     let needed = if radix == 16 || byte < 100 { 2 } else { 3 };
@@ -396,7 +427,10 @@ mod tests {
     #[test]
     fn every_escape_is_read() {
         check("plain text", "plain text");
-        check(r"\u0067hp_ \\u0067 \\\\u0067 \x67 \u{67} \u{0067} \U00000067 \147", "ghp_ g g g g g g g");
+        check(
+            r"\u0067hp_ \\u0067 \\\\u0067 \x67 \u{67} \u{0067} \U00000067 \147",
+            "ghp_ g g g g g g g",
+        );
         check(r#"\/ \" \n"#, "/ \" \n");
         check("%67%68%5F %2567 %252567 %E2%80%8B| %EF%BD%87", "gh_ g g | g");
         check("&#103;&#x67;&#0103;&amp;#103;&amp;amp;#103;&lowbar;", "ggggg_");
@@ -407,14 +441,38 @@ mod tests {
 
     #[test]
     fn what_is_no_escape_is_itself() {
-        for text in ["100% sure", "a & b", "&copy=1", "a=b&c=d", r"C:\dir", "key=ab12", "&#;", "%zz", r"\u00g1", "&#x110000000;"] {
+        for text in [
+            "100% sure",
+            "a & b",
+            "&copy=1",
+            "a=b&c=d",
+            r"C:\dir",
+            "key=ab12",
+            "&#;",
+            "%zz",
+            r"\u00g1",
+            "&#x110000000;",
+        ] {
             check(text, text);
         }
     }
 
     #[test]
     fn a_cut_escape_waits() {
-        for text in [r"\u0067", r"\\u0067", "%67", "%2567", "&#103;", "&amp;#x67;", "=67", "=\r\n", "\u{200b}", r"\u{67}", "%E2%80%8B", r"\ud835\udc88"] {
+        for text in [
+            r"\u0067",
+            r"\\u0067",
+            "%67",
+            "%2567",
+            "&#103;",
+            "&amp;#x67;",
+            "=67",
+            "=\r\n",
+            "\u{200b}",
+            r"\u{67}",
+            "%E2%80%8B",
+            r"\ud835\udc88",
+        ] {
             for end in 1..text.len() {
                 assert_eq!(unit(&text.as_bytes()[..end], 0, false), Unit::Pause, "{text} to {end}");
             }
@@ -424,7 +482,19 @@ mod tests {
 
     #[test]
     fn another_byte_is_written_in_its_place() {
-        for text in [r"\u0067", r"\\u0067", r"\x67", r"\u{67}", "%67", "%2567", "&#103;", "&#x67;", "&amp;#103;", "=67", "g"] {
+        for text in [
+            r"\u0067",
+            r"\\u0067",
+            r"\x67",
+            r"\u{67}",
+            "%67",
+            "%2567",
+            "&#103;",
+            "&#x67;",
+            "&amp;#103;",
+            "=67",
+            "g",
+        ] {
             let mut unit = text.as_bytes().to_vec();
             write(&mut unit, b'R');
             assert_eq!(unit.len(), text.len());

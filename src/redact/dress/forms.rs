@@ -28,7 +28,12 @@ pub(in super::super) fn coded(sets: &[ByteSet], fixed: usize) -> Vec<Coded> {
     let mut add = |dress: Dress, outer: Coat, sets: Vec<ByteSet>| {
         let is_token = is_token(outer);
         let is_common = width(outer) == Some(Width::Base64) && dress == Dress::coat(outer);
-        forms.push(Coded { dress, sets, is_token, is_common });
+        forms.push(Coded {
+            dress,
+            sets,
+            is_token,
+            is_common,
+        });
     };
     for sets in in_one_case(sets, fixed) {
         for (inner, once) in codings(&sets) {
@@ -69,11 +74,15 @@ fn codings_over(inner: Coat, sets: &[ByteSet]) -> Vec<(Coat, Vec<ByteSet>)> {
 }
 
 fn base64(sets: &[ByteSet]) -> impl Iterator<Item = (Coat, Vec<ByteSet>)> {
-    [0, 4, 2].into_iter().flat_map(|count| digits(sets, Width::Base64, count, None))
+    [0, 4, 2]
+        .into_iter()
+        .flat_map(|count| digits(sets, Width::Base64, count, None))
 }
 
 fn hex(sets: &[ByteSet]) -> impl Iterator<Item = (Coat, Vec<ByteSet>)> {
-    [false, true].into_iter().flat_map(|lower| digits(sets, Width::Hex, 0, Some(lower)))
+    [false, true]
+        .into_iter()
+        .flat_map(|lower| digits(sets, Width::Hex, 0, Some(lower)))
 }
 
 /// The sets with each fixed letter in its small form, and in its capital form; once if that makes no difference.
@@ -82,15 +91,22 @@ fn in_one_case(sets: &[ByteSet], fixed: usize) -> Vec<Vec<ByteSet>> {
         let both = |set: &ByteSet| set.len() == 2 && set.iter().all(|byte| byte.is_ascii_alphabetic());
         (0..)
             .zip(sets)
-            .map(|(nth, set)| match nth < fixed && both(set) {
-                true => set.iter().filter(|byte| keep(byte)).collect(),
-                false => *set,
+            .map(|(nth, set)| {
+                if nth < fixed && both(set) {
+                    set.iter().filter(keep).collect()
+                } else {
+                    *set
+                }
             })
             .collect()
     };
     let small = choose(u8::is_ascii_lowercase);
     let capital = choose(u8::is_ascii_uppercase);
-    if small == capital { vec![small] } else { vec![small, capital] }
+    if small == capital {
+        vec![small]
+    } else {
+        vec![small, capital]
+    }
 }
 
 /// `sets` under each coat.
@@ -98,7 +114,10 @@ fn codings(sets: &[ByteSet]) -> Vec<(Coat, Vec<ByteSet>)> {
     let mut codings: Vec<_> = base64(sets).collect();
     codings.extend((0..5).flat_map(|count| digits(sets, Width::Base32, count, Some(false))));
     for (coat, hex) in hex(sets) {
-        codings.extend(GAPS.into_iter().map(|gap| (Coat::Bits(Bits::spaced(gap)), with_gaps(&hex, gap))));
+        codings.extend(
+            GAPS.into_iter()
+                .map(|gap| (Coat::Bits(Bits::spaced(gap)), with_gaps(&hex, gap))),
+        );
         codings.push((coat, hex));
     }
     let zero = ByteSet::from_iter([0]);
@@ -109,7 +128,10 @@ fn codings(sets: &[ByteSet]) -> Vec<(Coat, Vec<ByteSet>)> {
 
 fn with_gaps(hex: &[ByteSet], gap: u8) -> Vec<ByteSet> {
     let gap = ByteSet::from_iter([gap]);
-    hex.chunks(2).flat_map(|pair| pair.iter().copied().chain([gap])).take(DIGITS).collect()
+    hex.chunks(2)
+        .flat_map(|pair| pair.iter().copied().chain([gap]))
+        .take(DIGITS)
+        .collect()
 }
 
 /// The digits of `sets` from the first that begins `count` bits within the first byte; once for each value that those
@@ -168,7 +190,13 @@ fn digit(sets: &[ByteSet], bit: usize, width: Width, lower: Option<bool>) -> Opt
             values.insert(low_byte(kept << spill) | low);
         }
     }
-    Some(values.iter().flat_map(|value| width.digits(value)).filter(|digit| of_case(*digit, lower)).collect())
+    Some(
+        values
+            .iter()
+            .flat_map(|value| width.digits(value))
+            .filter(|digit| of_case(*digit, lower))
+            .collect(),
+    )
 }
 
 fn of_case(digit: u8, lower: Option<bool>) -> bool {
@@ -198,7 +226,9 @@ pub(in super::super) fn escaped(sets: &[ByteSet], fixed: usize) -> Vec<Vec<u8>> 
         |byte| char::from_u32(u32::from(byte) + 0xFEE0).map_or_else(String::new, String::from),
         |byte| format!("{}\u{200b}", char::from(byte)),
     ];
-    let texts = in_one_case(sets, fixed).into_iter().filter_map(|sets| texts(sets.get(..3)?, SPELLINGS));
+    let texts = in_one_case(sets, fixed)
+        .into_iter()
+        .filter_map(|sets| texts(sets.get(..3)?, SPELLINGS));
     let spell = |text: Vec<u8>| forms.map(|form| text.iter().map(|byte| form(*byte)).collect::<String>().into_bytes());
     texts.flatten().flat_map(spell).collect()
 }

@@ -168,7 +168,11 @@ impl Dress {
 /// Reads through the first `depth` coats.
 fn pull(escaped: bool, coats: &mut [Option<Coat>], depth: usize, text: &[u8], at: usize, whole: bool) -> Read {
     let Some(outer) = depth.checked_sub(1) else {
-        return if escaped { unescaped(text, at, whole) } else { open(text, at, whole) };
+        return if escaped {
+            unescaped(text, at, whole)
+        } else {
+            open(text, at, whole)
+        };
     };
     let (below, this) = coats.split_at_mut(outer);
     match this.first_mut() {
@@ -205,7 +209,7 @@ fn unescaped(text: &[u8], at: usize, whole: bool) -> Read {
 fn utf16(at: usize, mut pull: impl FnMut(usize) -> Read) -> Read {
     let (byte, next) = match pull(at) {
         Read::Byte { byte, next } => (byte, next),
-        other => return other,
+        read @ (Read::Pause | Read::End) => return read,
     };
     match (byte, pull(next)) {
         (0, _) => Read::End,

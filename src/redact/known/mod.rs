@@ -135,6 +135,9 @@ impl KnownSecrets {
         self.seals.insert(tags.tag(entry), tags.seal(entry));
     }
 
+    /// How many bytes are looked at for whether an entry begins with them.
+    pub(super) const SEED: usize = SEED;
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.tags.is_none()

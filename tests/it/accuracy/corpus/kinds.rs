@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use egret::redact::Redactor;
+use egret::redact::{Redactor, Rule};
 
 use super::random::Seeded;
 
@@ -92,8 +92,9 @@ impl Secret {
 /// All kinds' secrets: each example, and `variations` of it.
 pub(crate) fn secrets(redactor: &Redactor, variations: usize, random: &mut Seeded) -> Vec<Secret> {
     let mut secrets = Vec::new();
-    // What is packed is found as what it is, and is a dress here.
-    for rule in redactor.rules().iter().filter(|rule| rule.id() != "packed-secret") {
+    // What is packed, or goes by a name only, is found as what it is, which is another kind.
+    let is_own = |rule: &&Rule| rule.id() != "packed-secret" && !rule.tags().iter().any(|tag| tag == "generic");
+    for rule in redactor.rules().iter().filter(is_own) {
         let before = secrets.len();
         for example in rule.examples() {
             let Some(secret) = Secret::new(redactor, rule.id(), example) else {

@@ -23,7 +23,7 @@ use run::Dressed;
 pub(crate) const SEED: u64 = 0x6567_7265_7400_0003;
 
 /// Variations of each example in the full report.
-const VARIATIONS: usize = 3;
+const VARIATIONS: usize = 0;
 /// Documents of each family of clean traffic.
 pub(crate) const CLEAN_EACH: usize = 80;
 /// Their least length in bytes.
