@@ -22,7 +22,7 @@ use super::rules::RuleIndex;
 use super::runs::{RUN, Starts};
 use super::stems::{self, Stem, Stems};
 use super::table::{Gram, Table};
-use super::triggers::{Seen, Triggers};
+use super::triggers::{Searches, Seen, Triggers};
 use super::words::{Heard, Word, Words};
 
 /// How many beginnings of four bytes a rule may have; more would slow clean traffic down.
@@ -51,6 +51,15 @@ pub(super) struct Entry {
     pub(super) dress: Dress,
 }
 
+impl Entry {
+    fn escaped(self) -> Self {
+        Self {
+            dress: self.dress.escaped(),
+            ..self
+        }
+    }
+}
+
 /// The searches, in the order in which their candidates at one position are decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
@@ -59,6 +68,8 @@ pub(super) enum Source {
     Rare(usize),
     Numbers,
     Triggers,
+    /// Of the triggers too.
+    Spelled,
     Words,
     Known,
 }
@@ -196,20 +207,14 @@ impl Beginnings {
             }
             _ => {
                 let fixed = beginning.sets.get(..beginning.fixed).unwrap_or_default();
-                let texts = texts(fixed, CASES)
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter(|text| is_usual(text));
+                let cases = dress::in_usual_cases(fixed);
+                let texts = cases.iter().filter_map(|fixed| texts(fixed, CASES)).flatten();
                 self.rare.extend(texts.map(|text| (text, entry)));
+                let escaped = dress::escaped(&beginning.sets, beginning.fixed);
+                let stems = escaped.iter().filter_map(|text| stems::stem(text));
+                self.stems.extend(stems.map(|stem| (stem, entry.escaped())));
             }
         }
-        let escaped = Entry {
-            dress: entry.dress.escaped(),
-            ..entry
-        };
-        let spelled = dress::escaped(&beginning.sets, beginning.fixed);
-        self.stems
-            .extend(spelled.iter().filter_map(|text| Some((stems::stem(text)?, escaped))));
     }
 
     /// Has the beginnings searched for in every dress. A kind that begins in too many ways is looked for in the common ones only.
@@ -287,12 +292,6 @@ fn joined(beginnings: &[Beginning]) -> Vec<ByteSet> {
         .collect()
 }
 
-/// Whether a text is all small, all in capitals, or a word with one.
-fn is_usual(text: &[u8]) -> bool {
-    let rest = text.get(1..).unwrap_or_default();
-    !rest.iter().any(u8::is_ascii_uppercase) || !text.iter().any(u8::is_ascii_lowercase)
-}
-
 /// The first four bytes of all texts that have one of each set's bytes in its place.
 fn grams(sets: &[ByteSet], limit: usize) -> Option<Vec<Gram>> {
     let texts = texts(sets.get(..4)?, limit)?;
@@ -312,13 +311,8 @@ impl Prefilter {
             Source::Stems => self.stems.value(number).copied(),
             Source::Rare(_) => self.rare.value(number).copied(),
             Source::Numbers => self.numbers.get(usize::try_from(number).ok()?).map(|(_, entry)| *entry),
-            Source::Triggers => {
-                let entry = self.grams.value(number).copied()?;
-                Some(Entry {
-                    dress: entry.dress.escaped(),
-                    ..entry
-                })
-            }
+            Source::Triggers => self.grams.value(number).copied().map(Entry::escaped),
+            Source::Spelled => self.stems.value(number).copied().map(Entry::escaped),
             Source::Words => self.words.as_ref()?.entry(number),
             Source::Known => None,
         }
@@ -475,7 +469,7 @@ impl Source {
             Self::Stems => 1,
             Self::Rare(group) => 2 + group,
             Self::Numbers => SOURCES - 4,
-            Self::Triggers => SOURCES - 3,
+            Self::Triggers | Self::Spelled => SOURCES - 3,
             Self::Words => SOURCES - 2,
             Self::Known => SOURCES - 1,
         }
@@ -544,10 +538,14 @@ impl Search {
                 .get(group)
                 .and_then(|group| group.find(text, from)),
             Source::Numbers => prefilter.next_number(text, from),
-            Source::Triggers => {
+            Source::Triggers | Source::Spelled => {
+                let searches = Searches {
+                    grams: &prefilter.grams,
+                    stems: &prefilter.stems,
+                };
                 return prefilter
                     .triggers
-                    .next(&prefilter.grams, text, from, whole, &mut self.seen);
+                    .next(searches, text, from, whole, &mut self.seen);
             }
             Source::Words => {
                 let words = prefilter.words.as_ref();
@@ -586,7 +584,7 @@ impl Prefilter {
             Source::Numbers if self.numbers.is_empty() => text.len(),
             Source::Numbers => numbers::unfinished(text, from),
             // A run that is not long enough yet is held back by the triggers, since an escape may follow it.
-            Source::Runs | Source::Triggers | Source::Words | Source::Known => text.len(),
+            Source::Runs | Source::Triggers | Source::Spelled | Source::Words | Source::Known => text.len(),
         }
     }
 }

@@ -111,20 +111,29 @@ impl<T> Stems<T> {
     /// The first position at or after `from` of less than a stem at the end of `text` that one could begin with.
     pub(super) fn unfinished(&self, text: &[u8], from: usize) -> usize {
         let first = text.len().saturating_sub(LENGTH - 1).max(from);
-        let begins = |rest: &[u8]| {
-            let mut folded = [0; LENGTH];
-            for (to, byte) in folded.iter_mut().zip(rest) {
-                *to = byte | FOLD;
-            }
-            let length = rest.len().min(LENGTH);
-            let nth = self.all.partition_point(|(stem, _)| *stem < folded);
-            self.all
-                .get(nth)
-                .is_some_and(|(stem, _)| stem.get(..length) == folded.get(..length))
-        };
         (first..text.len())
-            .find(|at| text.get(*at..).is_some_and(begins))
+            .find(|at| text.get(*at..).is_some_and(|rest| self.begins(rest)))
             .unwrap_or(text.len())
+    }
+
+    /// Whether a stem can begin so.
+    pub(super) fn begins(&self, text: &[u8]) -> bool {
+        let mut folded = [0; LENGTH];
+        for (to, byte) in folded.iter_mut().zip(text) {
+            *to = byte | FOLD;
+        }
+        let length = text.len().min(LENGTH);
+        let nth = self.all.partition_point(|(stem, _)| *stem < folded);
+        self.all
+            .get(nth)
+            .is_some_and(|(stem, _)| stem.get(..length) == folded.get(..length))
+    }
+
+    /// The numbers of the values of the stem that `text` begins with; empty when there is none.
+    pub(super) fn numbers(&self, text: &[u8; LENGTH]) -> Range<u32> {
+        let stem = text.map(|byte| byte | FOLD);
+        let nth = self.all.binary_search_by(|(known, _)| known.cmp(&stem)).ok();
+        nth.and_then(|nth| self.all.get(nth)).map_or(0..0, |(_, numbers)| numbers.clone())
     }
 }
 

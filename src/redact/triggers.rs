@@ -8,12 +8,13 @@ use aho_corasick::{AhoCorasick, BuildError, MatchKind, packed};
 use super::dress::{Unit, is_lead, unit};
 use super::prefilter::{Entry, Found, Source};
 use super::runs::{RUN, is_token_byte};
+use super::stems::{self, Stems};
 use super::table::{Gram, Table};
 
 /// With what an escape of an ASCII character can begin.
-const ESCAPES: [&str; 28] = [
+const ESCAPES: [&str; 39] = [
     "\\u", "\\x", "\\U", "%2", "%3", "%4", "%5", "%6", "%7", "%C", "%D", "%E", "%F", "%c", "%d", "%e", "%f", "&#",
-    "&a", "=\n", "=\r", "=2", "=3", "=4", "=5", "=6", "=7", "\\1",
+    "&a", "&l", "&h", "&p", "&e", "&s", "&c", "&d", "&U", "&q", "&n", "&g", "=\n", "=\r", "=2", "=3", "=4", "=5", "=6", "=7", "\\1",
 ];
 /// The longest character as it is written.
 const LONGEST: usize = 32;
@@ -70,7 +71,7 @@ impl Triggers {
     }
 
     /// The next candidate at or after `from`; `whole` when no bytes follow `text`.
-    pub(super) fn next(&self, grams: &Table<Entry>, text: &[u8], from: usize, whole: bool, seen: &mut Seen) -> Found {
+    pub(super) fn next(&self, searches: Searches<'_>, text: &[u8], from: usize, whole: bool, seen: &mut Seen) -> Found {
         let mut at = from;
         loop {
             let trigger = self.trigger(text, at, seen);
@@ -82,7 +83,7 @@ impl Triggers {
                 Unit::Skipped { next } => (true, next),
                 Unit::Pause | Unit::End => break,
             };
-            if is_part && let Some(found) = self.around(grams, text, from, trigger, whole) {
+            if is_part && let Some(found) = self.around(searches, text, from, trigger, whole) {
                 return found;
             }
             at = next;
@@ -90,7 +91,7 @@ impl Triggers {
         Found::NoneBefore(if whole {
             text.len()
         } else {
-            self.unfinished(grams, text, from)
+            self.unfinished(searches, text, from)
         })
     }
 
@@ -108,23 +109,43 @@ impl Triggers {
     }
 
     /// What begins in the run before the escape at `trigger`, or with it, but not before `from`.
-    fn around(&self, grams: &Table<Entry>, text: &[u8], from: usize, trigger: usize, whole: bool) -> Option<Found> {
-        let first = run_before(text, from, trigger);
-        (first..=trigger).find_map(|at| match gram_at(text, at, whole) {
-            Beginning::Gram(gram) => {
-                let numbers = grams.numbers(gram);
-                (!numbers.is_empty()).then_some(Found::Candidate {
-                    at,
-                    source: Source::Triggers,
-                    numbers,
-                })
+    fn around(&self, searches: Searches<'_>, text: &[u8], from: usize, trigger: usize, whole: bool) -> Option<Found> {
+        let run = run_before(text, from, trigger);
+        let stem = trigger.saturating_sub(stems::LENGTH - 1).max(from);
+        (run.min(stem)..=trigger).find_map(|at| {
+            let spelled = (at >= stem).then(|| self.stem_at(searches.stems, text, at, whole)).flatten();
+            spelled.or_else(|| self.gram_at(searches.grams, text, at, whole).filter(|_| at >= run))
+        })
+    }
+
+    fn gram_at(&self, grams: &Table<Entry>, text: &[u8], at: usize, whole: bool) -> Option<Found> {
+        let source = Source::Triggers;
+        match spelled(text, at, whole, is_token_byte) {
+            Spelled::All(gram) => {
+                let numbers = grams.numbers(Gram::from_le_bytes(gram));
+                (!numbers.is_empty()).then_some(Found::Candidate { at, source, numbers })
             }
-            Beginning::Unfinished(bytes, length) => {
+            Spelled::Some(bytes, length) => {
                 let begun = bytes.get(..length).is_some_and(|begun| self.begins(begun));
                 begun.then_some(Found::NoneBefore(at))
             }
-            Beginning::None => None,
-        })
+            Spelled::None => None,
+        }
+    }
+
+    fn stem_at(&self, stems: &Stems<Entry>, text: &[u8], at: usize, whole: bool) -> Option<Found> {
+        let source = Source::Spelled;
+        match spelled(text, at, whole, |byte| byte.is_ascii_graphic()) {
+            Spelled::All(stem) => {
+                let numbers = stems.numbers(&stem);
+                (!numbers.is_empty()).then_some(Found::Candidate { at, source, numbers })
+            }
+            Spelled::Some(bytes, length) => {
+                let begun = bytes.get(..length).is_some_and(|begun| stems.begins(begun));
+                begun.then_some(Found::NoneBefore(at))
+            }
+            Spelled::None => None,
+        }
     }
 
     /// Whether a gram can begin so.
@@ -142,19 +163,21 @@ impl Triggers {
     }
 
     /// The first position at the end of `text` from which a token could go on in the bytes still to come, else the end.
-    fn unfinished(&self, grams: &Table<Entry>, text: &[u8], from: usize) -> usize {
+    fn unfinished(&self, searches: Searches<'_>, text: &[u8], from: usize) -> usize {
         let tail = text.len().saturating_sub(LONGEST).max(from);
         let is_open =
             |at: &usize| text.get(*at).is_some_and(|byte| is_lead(*byte)) && unit(text, *at, false) == Unit::Pause;
         let end = (tail..text.len()).find(is_open).unwrap_or(text.len());
-        let first = run_before(text, from, end);
-        (first..end)
+        let run = run_before(text, from, end);
+        let stem = end.saturating_sub(stems::LENGTH - 1).max(from);
+        let begins_token = |begun: &[u8]| match begun.first_chunk() {
+            Some(gram) => searches.grams.hint(Gram::from_le_bytes(*gram)) & 1 == 1,
+            None => self.begins(begun),
+        };
+        (run.min(stem)..end)
             .find(|at| {
                 let begun = text.get(*at..end).unwrap_or_default();
-                match begun.first_chunk() {
-                    Some(gram) => grams.hint(Gram::from_le_bytes(*gram)) & 1 == 1,
-                    None => self.begins(begun),
-                }
+                *at >= run && begins_token(begun) || *at >= stem && searches.stems.begins(begun)
             })
             .unwrap_or(end)
     }
@@ -205,29 +228,37 @@ fn run_before(text: &[u8], from: usize, end: usize) -> usize {
     end - run
 }
 
-/// The first four bytes of a text beneath its escapes.
-enum Beginning {
-    Gram(Gram),
+/// The first bytes of a text beneath its escapes.
+enum Spelled<const LENGTH: usize> {
+    All([u8; LENGTH]),
     /// So many of them; the rest depends on bytes still to come.
-    Unfinished([u8; 4], usize),
+    Some([u8; LENGTH], usize),
     None,
 }
 
-fn gram_at(text: &[u8], at: usize, whole: bool) -> Beginning {
-    let mut gram = [0; 4];
+/// What the text at `at` spells, as far as all bytes are `allowed`.
+fn spelled<const LENGTH: usize>(text: &[u8], at: usize, whole: bool, allowed: fn(u8) -> bool) -> Spelled<LENGTH> {
+    let mut bytes = [0; LENGTH];
     let mut at = at;
     let mut length = 0;
-    while let Some(place) = gram.get_mut(length) {
+    while let Some(place) = bytes.get_mut(length) {
         match unit(text, at, whole) {
-            Unit::Byte { byte, next } if is_token_byte(byte) => {
+            Unit::Byte { byte, next } if allowed(byte) => {
                 *place = byte;
                 length += 1;
                 at = next;
             }
             Unit::Skipped { next } if length > 0 => at = next,
-            Unit::Pause => return Beginning::Unfinished(gram, length),
-            Unit::Byte { .. } | Unit::Skipped { .. } | Unit::End => return Beginning::None,
+            Unit::Pause => return Spelled::Some(bytes, length),
+            Unit::Byte { .. } | Unit::Skipped { .. } | Unit::End => return Spelled::None,
         }
     }
-    Beginning::Gram(Gram::from_le_bytes(gram))
+    Spelled::All(bytes)
+}
+
+/// What is looked up around an escape.
+#[derive(Clone, Copy)]
+pub(super) struct Searches<'a> {
+    pub(super) grams: &'a Table<Entry>,
+    pub(super) stems: &'a Stems<Entry>,
 }

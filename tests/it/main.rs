@@ -16,6 +16,7 @@ mod attacks;
 mod clients;
 #[cfg(test)]
 mod codings;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod docs;

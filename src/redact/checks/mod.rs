@@ -50,6 +50,8 @@ pub(super) enum Check {
     Password,
     /// Somewhere base64 stands as densely as in a key and not as in prose.
     Pem,
+    /// No variable that stands for the secret.
+    Value,
     /// A private key in Bitcoin's wallet import format.
     Wif,
 }
@@ -80,6 +82,7 @@ impl Check {
             Self::Opaque => opaque::is_key(text) && !opaque::never_secret(text),
             Self::Password => opaque::is_password(text),
             Self::Pem => encoded::is_pem(text),
+            Self::Value => !opaque::is_variable(text),
             Self::Wif => wallet::is_wif(text),
         }
     }

@@ -48,6 +48,8 @@ const RUNS: [&str; 6] = [
 ];
 /// How many different bytes a value that somebody means has at least.
 const DIFFERENT: usize = 5;
+/// What is longer is no password: a sealed value, or a document.
+const LONGEST: usize = 128;
 /// How many words make a pass phrase.
 const WORDS: usize = 4;
 
@@ -60,7 +62,7 @@ pub(super) fn is_key(value: &[u8]) -> bool {
 
 /// Whether a value of 8 bytes and more is of two kinds of bytes, or a phrase, and not what stands there instead.
 pub(super) fn is_password(value: &[u8]) -> bool {
-    if is_placeholder(value) || names_itself(value) || is_address(value) {
+    if value.len() > LONGEST || is_placeholder(value) || names_itself(value) || is_address(value) {
         return false;
     }
     let letters = value.iter().any(u8::is_ascii_alphabetic);
@@ -72,6 +74,17 @@ pub(super) fn is_password(value: &[u8]) -> bool {
         return !digits && !marks && parts(value).count() >= WORDS;
     }
     (letters && (digits || marks)) || (digits && marks)
+}
+
+/// Whether a value is the name of a variable, as a shell or a template writes it.
+pub(super) fn is_variable(value: &[u8]) -> bool {
+    let name = match value {
+        [b'$', name @ ..] => name,
+        [b'%', name @ .., b'%'] | [b'{', b'{', name @ .., b'}', b'}'] => name,
+        _ => return false,
+    };
+    let part = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'{' | b'}');
+    name.iter().all(part)
 }
 
 /// Whether this is never a secret, whatever it is called: an identifier, a hash, a trace, a file, a sealed value.

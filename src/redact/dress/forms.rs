@@ -5,12 +5,12 @@ use super::{Bits, Coat, Dress, Width};
 
 /// How many digits of a coded beginning are told.
 const DIGITS: usize = 8;
+/// How many spellings the first characters of a beginning may have, for it to be looked for in escapes.
+const SPELLINGS: usize = 8;
 /// More texts than this are not searched for.
 const FEW: usize = 1024;
 /// What may stand between two bytes in hexadecimal digits.
 const GAPS: [u8; 4] = *b": -,";
-/// How many spellings the first characters of a beginning may have, for it to be looked for in escapes.
-const SPELLINGS: usize = 8;
 
 /// A beginning under one or two coats: the dress that reads it, and what can stand first, second and so on.
 pub(in super::super) struct Coded {
@@ -210,6 +210,16 @@ fn of_case(digit: u8, lower: Option<bool>) -> bool {
 fn low_byte(value: u16) -> u8 {
     let [low, _] = value.to_le_bytes();
     low
+}
+
+/// The sets with their letters all small, all in capitals, and as a word with one, where either case may stand.
+pub(in super::super) fn in_usual_cases(sets: &[ByteSet]) -> Vec<Vec<ByteSet>> {
+    let mut cases = in_one_case(sets, sets.len());
+    if let [small, capitals] = cases.as_slice() {
+        let (first, _) = capitals.split_at(1.min(capitals.len()));
+        cases.push(first.iter().chain(small.iter().skip(1)).copied().collect());
+    }
+    cases
 }
 
 /// The first characters of what begins so, all of them escaped, without regard to the case of digits.

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use bits::{Bits, Width};
 pub(super) use escapes::{Unit, is_lead, unit};
-pub(super) use forms::{Coded, coded, escaped};
+pub(super) use forms::{Coded, coded, escaped, in_usual_cases};
 
 /// How many coats may lie over one another.
 const COATS: usize = 2;
