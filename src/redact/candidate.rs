@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::automaton::{State, Step};
 use super::credit::Credit;
-use super::dress::{Dress, Read, is_lead};
+use super::dress::{Dress, Escapes, Read, is_lead};
 use super::left::Left;
 use super::numbers::continues_number;
 use super::prefilter::{Entry, Source};
@@ -249,10 +249,15 @@ impl Open {
 
     /// The same with its escapes read, if it met any.
     fn escaped(&self, pass: &Pass<'_>) -> Option<Entry> {
-        let thread = self.thread.as_ref().filter(|thread| !thread.entry.dress.is_escaped())?;
+        let thread = self.thread.as_ref()?;
         let met = pass.text.get(self.start..pass.text.len().min(thread.at + 1))?;
-        met.iter().any(|byte| is_lead(*byte)).then(|| Entry {
-            dress: thread.entry.dress.escaped(),
+        let escapes = match thread.entry.dress.escapes() {
+            Escapes::None if met.iter().any(|byte| is_lead(*byte)) => Escapes::Usual,
+            Escapes::Usual if may_be_quoted(met) => Escapes::All,
+            Escapes::None | Escapes::Usual | Escapes::All => return None,
+        };
+        Some(Entry {
+            dress: thread.entry.dress.escaped(escapes),
             ..thread.entry
         })
     }
@@ -372,6 +377,11 @@ impl Open {
             best.rebase(done);
         }
     }
+}
+
+/// Whether a text may be quoted-printable: it has an equals sign, which may itself be escaped.
+fn may_be_quoted(text: &[u8]) -> bool {
+    text.iter().any(|byte| matches!(byte, b'=' | b'%' | b'\\' | b'&'))
 }
 
 /// Where the secret stands in the match `text[..end]`; the bytes to its left and right are there for look-around. Nothing when it is

@@ -14,7 +14,7 @@ use super::Settings;
 use super::automaton::Automaton;
 use super::beginning::Beginning;
 use super::byte_set::{ByteSet, texts};
-use super::dress::{self, Coded, Dress};
+use super::dress::{self, Coded, Dress, Escapes};
 use super::known::KnownSecrets;
 use super::numbers::{self, Number};
 use super::rare::{GROUPS, RareTexts};
@@ -54,7 +54,7 @@ pub(super) struct Entry {
 impl Entry {
     fn escaped(self) -> Self {
         Self {
-            dress: self.dress.escaped(),
+            dress: self.dress.escaped(Escapes::Usual),
             ..self
         }
     }
@@ -68,14 +68,13 @@ pub(super) enum Source {
     Rare(usize),
     Numbers,
     Triggers,
-    /// Of the triggers too.
     Spelled,
     Words,
     Known,
 }
 
 /// How many searches there are.
-const SOURCES: usize = 6 + GROUPS;
+const SOURCES: usize = 7 + GROUPS;
 
 /// What a search for the next candidate came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -459,6 +458,7 @@ impl Source {
         Self::Rare(3),
         Self::Numbers,
         Self::Triggers,
+        Self::Spelled,
         Self::Words,
         Self::Known,
     ];
@@ -468,8 +468,9 @@ impl Source {
             Self::Runs => 0,
             Self::Stems => 1,
             Self::Rare(group) => 2 + group,
-            Self::Numbers => SOURCES - 4,
-            Self::Triggers | Self::Spelled => SOURCES - 3,
+            Self::Numbers => SOURCES - 5,
+            Self::Triggers => SOURCES - 4,
+            Self::Spelled => SOURCES - 3,
             Self::Words => SOURCES - 2,
             Self::Known => SOURCES - 1,
         }
@@ -538,14 +539,13 @@ impl Search {
                 .get(group)
                 .and_then(|group| group.find(text, from)),
             Source::Numbers => prefilter.next_number(text, from),
-            Source::Triggers | Source::Spelled => {
-                let searches = Searches {
-                    grams: &prefilter.grams,
-                    stems: &prefilter.stems,
-                };
-                return prefilter
-                    .triggers
-                    .next(searches, text, from, whole, &mut self.seen);
+            Source::Triggers => {
+                let searches = Searches::Grams(&prefilter.grams);
+                return prefilter.triggers.next(searches, text, from, whole, &mut self.seen);
+            }
+            Source::Spelled => {
+                let searches = Searches::Stems(&prefilter.stems);
+                return prefilter.triggers.next(searches, text, from, whole, &mut self.seen);
             }
             Source::Words => {
                 let words = prefilter.words.as_ref();

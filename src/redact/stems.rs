@@ -133,7 +133,8 @@ impl<T> Stems<T> {
     pub(super) fn numbers(&self, text: &[u8; LENGTH]) -> Range<u32> {
         let stem = text.map(|byte| byte | FOLD);
         let nth = self.all.binary_search_by(|(known, _)| known.cmp(&stem)).ok();
-        nth.and_then(|nth| self.all.get(nth)).map_or(0..0, |(_, numbers)| numbers.clone())
+        nth.and_then(|nth| self.all.get(nth))
+            .map_or(0..0, |(_, numbers)| numbers.clone())
     }
 }
 

@@ -5,7 +5,7 @@
 
 use aho_corasick::{AhoCorasick, BuildError, MatchKind, packed};
 
-use super::dress::{Unit, is_lead, unit};
+use super::dress::{Escapes, Unit, is_lead, unit};
 use super::prefilter::{Entry, Found, Source};
 use super::runs::{RUN, is_token_byte};
 use super::stems::{self, Stems};
@@ -14,38 +14,56 @@ use super::table::{Gram, Table};
 /// With what an escape of an ASCII character can begin.
 const ESCAPES: [&str; 39] = [
     "\\u", "\\x", "\\U", "%2", "%3", "%4", "%5", "%6", "%7", "%C", "%D", "%E", "%F", "%c", "%d", "%e", "%f", "&#",
-    "&a", "&l", "&h", "&p", "&e", "&s", "&c", "&d", "&U", "&q", "&n", "&g", "=\n", "=\r", "=2", "=3", "=4", "=5", "=6", "=7", "\\1",
+    "&a", "&l", "&h", "&p", "&e", "&s", "&c", "&d", "&U", "&q", "&n", "&g", "=\n", "=\r", "=2", "=3", "=4", "=5", "=6",
+    "=7", "\\1",
 ];
 /// The longest character as it is written.
 const LONGEST: usize = 32;
 
 /// The search for escapes.
 pub(super) struct Triggers {
-    escapes: Escapes,
+    escapes: EscapeSearch,
     /// Whether a gram begins with this byte.
     first: Box<[bool; 256]>,
     /// A bit for each two bytes that a gram begins with.
     two: Box<[u64]>,
 }
 
-enum Escapes {
+enum EscapeSearch {
     Simd(packed::Searcher),
     Automaton(AhoCorasick),
 }
 
-/// The next escape of either kind, from where it was last searched for.
+/// The next escape of either kind.
 #[derive(Default)]
 pub(super) struct Seen {
-    escape: Option<usize>,
-    character: Option<usize>,
+    escape: Option<Next>,
+    character: Option<Next>,
+}
+
+/// The first position from `from` on.
+#[derive(Clone, Copy)]
+struct Next {
+    from: usize,
+    at: usize,
+}
+
+impl Next {
+    /// The first position from `from` on, searched for only if it isn't known.
+    fn after(known: &mut Option<Self>, from: usize, search: impl FnOnce() -> usize) -> usize {
+        match known {
+            Some(next) if (next.from..=next.at).contains(&from) => next.at,
+            _ => known.insert(Self { from, at: search() }).at,
+        }
+    }
 }
 
 impl Triggers {
     /// For texts that begin with one of `grams`.
     pub(super) fn new(grams: impl Iterator<Item = Gram>) -> Result<Self, BuildError> {
         let escapes = match packed::Searcher::new(ESCAPES) {
-            Some(search) => Escapes::Simd(search),
-            None => Escapes::Automaton(
+            Some(search) => EscapeSearch::Simd(search),
+            None => EscapeSearch::Automaton(
                 AhoCorasick::builder()
                     .match_kind(MatchKind::LeftmostFirst)
                     .build(ESCAPES)?,
@@ -78,8 +96,8 @@ impl Triggers {
             if trigger == text.len() {
                 break;
             }
-            let (is_part, next) = match unit(text, trigger, whole) {
-                Unit::Byte { byte, next } => (next > trigger + 1 && is_token_byte(byte), next),
+            let (is_part, next) = match unit(text, trigger, whole, Escapes::All) {
+                Unit::Byte { byte, next } => (next > trigger + 1 && searches.has(byte), next),
                 Unit::Skipped { next } => (true, next),
                 Unit::Pause | Unit::End => break,
             };
@@ -97,25 +115,23 @@ impl Triggers {
 
     /// The next escape at or after `at`, else the end.
     fn trigger(&self, text: &[u8], at: usize, seen: &mut Seen) -> usize {
-        let escape = match seen.escape {
-            Some(known) if known >= at => known,
-            _ => *seen.escape.insert(self.escapes.find(text, at)),
-        };
-        let character = match seen.character {
-            Some(known) if known >= at => known,
-            _ => *seen.character.insert(next_beyond_ascii(text, at)),
-        };
+        let escape = Next::after(&mut seen.escape, at, || self.escapes.find(text, at));
+        let character = Next::after(&mut seen.character, at, || next_beyond_ascii(text, at));
         escape.min(character)
     }
 
     /// What begins in the run before the escape at `trigger`, or with it, but not before `from`.
     fn around(&self, searches: Searches<'_>, text: &[u8], from: usize, trigger: usize, whole: bool) -> Option<Found> {
-        let run = run_before(text, from, trigger);
-        let stem = trigger.saturating_sub(stems::LENGTH - 1).max(from);
-        (run.min(stem)..=trigger).find_map(|at| {
-            let spelled = (at >= stem).then(|| self.stem_at(searches.stems, text, at, whole)).flatten();
-            spelled.or_else(|| self.gram_at(searches.grams, text, at, whole).filter(|_| at >= run))
-        })
+        match searches {
+            Searches::Grams(grams) => {
+                let first = run_before(text, from, trigger);
+                (first..=trigger).find_map(|at| self.gram_at(grams, text, at, whole))
+            }
+            Searches::Stems(stems) => {
+                let first = stem_before(from, trigger);
+                (first..=trigger).find_map(|at| stem_at(stems, text, at, whole))
+            }
+        }
     }
 
     fn gram_at(&self, grams: &Table<Entry>, text: &[u8], at: usize, whole: bool) -> Option<Found> {
@@ -127,21 +143,6 @@ impl Triggers {
             }
             Spelled::Some(bytes, length) => {
                 let begun = bytes.get(..length).is_some_and(|begun| self.begins(begun));
-                begun.then_some(Found::NoneBefore(at))
-            }
-            Spelled::None => None,
-        }
-    }
-
-    fn stem_at(&self, stems: &Stems<Entry>, text: &[u8], at: usize, whole: bool) -> Option<Found> {
-        let source = Source::Spelled;
-        match spelled(text, at, whole, |byte| byte.is_ascii_graphic()) {
-            Spelled::All(stem) => {
-                let numbers = stems.numbers(&stem);
-                (!numbers.is_empty()).then_some(Found::Candidate { at, source, numbers })
-            }
-            Spelled::Some(bytes, length) => {
-                let begun = bytes.get(..length).is_some_and(|begun| stems.begins(begun));
                 begun.then_some(Found::NoneBefore(at))
             }
             Spelled::None => None,
@@ -165,25 +166,23 @@ impl Triggers {
     /// The first position at the end of `text` from which a token could go on in the bytes still to come, else the end.
     fn unfinished(&self, searches: Searches<'_>, text: &[u8], from: usize) -> usize {
         let tail = text.len().saturating_sub(LONGEST).max(from);
-        let is_open =
-            |at: &usize| text.get(*at).is_some_and(|byte| is_lead(*byte)) && unit(text, *at, false) == Unit::Pause;
-        let end = (tail..text.len()).find(is_open).unwrap_or(text.len());
-        let run = run_before(text, from, end);
-        let stem = end.saturating_sub(stems::LENGTH - 1).max(from);
-        let begins_token = |begun: &[u8]| match begun.first_chunk() {
-            Some(gram) => searches.grams.hint(Gram::from_le_bytes(*gram)) & 1 == 1,
-            None => self.begins(begun),
+        let is_open = |at: &usize| {
+            text.get(*at).is_some_and(|byte| is_lead(*byte)) && unit(text, *at, false, Escapes::All) == Unit::Pause
         };
-        (run.min(stem)..end)
-            .find(|at| {
-                let begun = text.get(*at..end).unwrap_or_default();
-                *at >= run && begins_token(begun) || *at >= stem && searches.stems.begins(begun)
-            })
-            .unwrap_or(end)
+        let end = (tail..text.len()).find(is_open).unwrap_or(text.len());
+        let begun = |at: &usize| text.get(*at..end).unwrap_or_default();
+        let found = match searches {
+            Searches::Grams(grams) => (run_before(text, from, end)..end).find(|at| match begun(at).first_chunk() {
+                Some(gram) => grams.hint(Gram::from_le_bytes(*gram)) & 1 == 1,
+                None => self.begins(begun(at)),
+            }),
+            Searches::Stems(stems) => (stem_before(from, end)..end).find(|at| stems.begins(begun(at))),
+        };
+        found.unwrap_or(end)
     }
 }
 
-impl Escapes {
+impl EscapeSearch {
     /// The next escape at or after `at`, else the end.
     fn find(&self, text: &[u8], at: usize) -> usize {
         let rest = text.get(at..).unwrap_or_default();
@@ -242,7 +241,7 @@ fn spelled<const LENGTH: usize>(text: &[u8], at: usize, whole: bool, allowed: fn
     let mut at = at;
     let mut length = 0;
     while let Some(place) = bytes.get_mut(length) {
-        match unit(text, at, whole) {
+        match unit(text, at, whole, Escapes::All) {
             Unit::Byte { byte, next } if allowed(byte) => {
                 *place = byte;
                 length += 1;
@@ -258,7 +257,39 @@ fn spelled<const LENGTH: usize>(text: &[u8], at: usize, whole: bool, allowed: fn
 
 /// What is looked up around an escape.
 #[derive(Clone, Copy)]
-pub(super) struct Searches<'a> {
-    pub(super) grams: &'a Table<Entry>,
-    pub(super) stems: &'a Stems<Entry>,
+pub(super) enum Searches<'a> {
+    /// What begins a token.
+    Grams(&'a Table<Entry>),
+    /// What begins anything else.
+    Stems(&'a Stems<Entry>),
+}
+
+impl Searches<'_> {
+    /// Whether an escape that stands for `byte` may be a part of it.
+    fn has(self, byte: u8) -> bool {
+        match self {
+            Self::Grams(_) => is_token_byte(byte),
+            Self::Stems(_) => byte.is_ascii_graphic(),
+        }
+    }
+}
+
+/// The first position from which a stem could reach `end`; not before `from`.
+fn stem_before(from: usize, end: usize) -> usize {
+    end.saturating_sub(stems::LENGTH - 1).max(from)
+}
+
+fn stem_at(stems: &Stems<Entry>, text: &[u8], at: usize, whole: bool) -> Option<Found> {
+    let source = Source::Spelled;
+    match spelled(text, at, whole, |byte| byte.is_ascii_graphic()) {
+        Spelled::All(stem) => {
+            let numbers = stems.numbers(&stem);
+            (!numbers.is_empty()).then_some(Found::Candidate { at, source, numbers })
+        }
+        Spelled::Some(bytes, length) => {
+            let begun = bytes.get(..length).is_some_and(|begun| stems.begins(begun));
+            begun.then_some(Found::NoneBefore(at))
+        }
+        Spelled::None => None,
+    }
 }

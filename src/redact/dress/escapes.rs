@@ -4,6 +4,7 @@
 //! All are read at once, since they don't contradict each other in a token: a text that mixes them is read all the same. Escaped
 //! escapes are followed a few times over.
 
+use super::Escapes;
 use super::glyphs::{Glyph, glyph, glyph_at};
 
 /// How often an escape may itself be escaped.
@@ -64,7 +65,54 @@ pub(in super::super) fn is_lead(byte: u8) -> bool {
 }
 
 /// The character at `at`; `whole` when nothing follows `text`.
-pub(in super::super) fn unit(text: &[u8], at: usize, whole: bool) -> Unit {
+///
+/// Where the first character of an escape is itself escaped, as in `%5Cu0067`, the escape is read beneath.
+pub(in super::super) fn unit(text: &[u8], at: usize, whole: bool, escapes: Escapes) -> Unit {
+    match flat(text, at, whole, escapes) {
+        Unit::Byte { byte, next }
+            if next > at + 1 && byte.is_ascii() && is_lead(byte) && text.get(at) != Some(&byte) =>
+        {
+            beneath(text, byte, next, whole, escapes)
+        }
+        unit => unit,
+    }
+}
+
+/// How many characters an escape of escapes may have.
+const BENEATH: usize = 16;
+
+/// The character that begins with `lead`, which stands escaped up to `next`.
+fn beneath(text: &[u8], lead: u8, next: usize, whole: bool, escapes: Escapes) -> Unit {
+    let mut bytes = [lead; BENEATH];
+    let mut ends = [next; BENEATH];
+    let mut length = 1;
+    let mut at = next;
+    let mut ended = false;
+    while !ended && let (Some(byte_at), Some(end_at)) = (bytes.get_mut(length), ends.get_mut(length)) {
+        match flat(text, at, whole, escapes) {
+            Unit::Byte { byte, next } => {
+                (*byte_at, *end_at) = (byte, next);
+                length += 1;
+                at = next;
+            }
+            Unit::Skipped { next } => at = next,
+            Unit::Pause | Unit::End => ended = true,
+        }
+    }
+    let known = bytes.get(..length).unwrap_or_default();
+    let end_of = |next: usize| ends.get(next.saturating_sub(1)).copied().unwrap_or(at);
+    match flat(known, 0, whole || !ended, escapes) {
+        Unit::Byte { byte, next } => Unit::Byte {
+            byte,
+            next: end_of(next),
+        },
+        Unit::Skipped { next } => Unit::Skipped { next: end_of(next) },
+        unit @ (Unit::Pause | Unit::End) => unit,
+    }
+}
+
+/// The character at `at`, whose escape is not itself escaped.
+fn flat(text: &[u8], at: usize, whole: bool, escapes: Escapes) -> Unit {
     let Some(byte) = text.get(at).copied() else {
         return if whole { Unit::End } else { Unit::Pause };
     };
@@ -73,7 +121,7 @@ pub(in super::super) fn unit(text: &[u8], at: usize, whole: bool) -> Unit {
         b'\\' => backslash(rest),
         b'%' => percent(rest),
         b'&' => reference(rest),
-        b'=' => quoted(rest),
+        b'=' if escapes == Escapes::All => quoted(rest),
         0x80.. => character(text, at),
         _ => None,
     };
@@ -324,7 +372,10 @@ fn quoted(rest: &[u8]) -> Parsed {
     match rest {
         [b'\n', ..] => Some(Ok(Unit::Skipped { next: 1 })),
         [b'\r', b'\n', ..] => Some(Ok(Unit::Skipped { next: 2 })),
-        [] | [b'\r'] => Some(Err(More)),
+        // The line break may itself be escaped.
+        [b'\\', b'n', ..] => Some(Ok(Unit::Skipped { next: 2 })),
+        [b'\\', b'r', b'\\', b'n', ..] => Some(Ok(Unit::Skipped { next: 4 })),
+        [] | [b'\r'] | [b'\\'] | [b'\\', b'r'] | [b'\\', b'r', b'\\'] => Some(Err(More)),
         _ if rest.iter().take(2).any(u8::is_ascii_lowercase) => None,
         _ => match number(rest, 2, 16)? {
             Ok(code @ 0x20..=0x7E) => code_point(code, 2),
@@ -408,7 +459,7 @@ mod tests {
         let mut at = 0;
         let mut bytes = Vec::new();
         loop {
-            match unit(text, at, true) {
+            match unit(text, at, true, Escapes::All) {
                 Unit::Byte { byte, next } => {
                     bytes.push(byte);
                     at = next;
@@ -437,6 +488,7 @@ mod tests {
         check("=67=68 a=\r\nb=\nc", "gh abc");
         check("g\u{200b}h\u{ad}p \u{ff47}\u{0440}", "ghp gp");
         check(r"\ud835\udc88", "g");
+        check("%5Cu0067%26%23104%3B&amp;lowbar; a=\\r\\nb", "gh_ ab");
     }
 
     #[test]
@@ -474,9 +526,13 @@ mod tests {
             r"\ud835\udc88",
         ] {
             for end in 1..text.len() {
-                assert_eq!(unit(&text.as_bytes()[..end], 0, false), Unit::Pause, "{text} to {end}");
+                assert_eq!(
+                    unit(&text.as_bytes()[..end], 0, false, Escapes::All),
+                    Unit::Pause,
+                    "{text} to {end}"
+                );
             }
-            assert_ne!(unit(text.as_bytes(), 0, true), Unit::Pause);
+            assert_ne!(unit(text.as_bytes(), 0, true, Escapes::All), Unit::Pause);
         }
     }
 

@@ -23,8 +23,19 @@ const COATS: usize = 2;
 /// What lies over a text, outermost first, and how far it has been read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Dress {
-    escaped: bool,
+    escapes: Escapes,
     coats: [Option<Coat>; COATS],
+}
+
+/// Which escapes are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Escapes {
+    #[default]
+    None,
+    /// All but those of quoted-printable: their equals sign also stands between a name and its value.
+    Usual,
+    /// All.
+    All,
 }
 
 /// A coding of a whole text.
@@ -51,7 +62,7 @@ impl Dress {
     /// Under one coat.
     pub(super) fn coat(coat: Coat) -> Self {
         Self {
-            escaped: false,
+            escapes: Escapes::None,
             coats: [Some(coat), None],
         }
     }
@@ -65,7 +76,7 @@ impl Dress {
     pub(super) fn under(self, coat: Coat) -> Option<Self> {
         match self.coats {
             [inner, None] => Some(Self {
-                escaped: self.escaped,
+                escapes: self.escapes,
                 coats: [Some(coat), inner],
             }),
             _ => None,
@@ -73,17 +84,17 @@ impl Dress {
     }
 
     /// With the characters escaped, outermost.
-    pub(super) fn escaped(self) -> Self {
-        Self { escaped: true, ..self }
+    pub(super) fn escaped(self, escapes: Escapes) -> Self {
+        Self { escapes, ..self }
     }
 
     /// Whether the text lies open.
     pub(super) fn is_plain(&self) -> bool {
-        !self.escaped && !self.has_coat()
+        self.escapes == Escapes::None && !self.has_coat()
     }
 
-    pub(super) fn is_escaped(&self) -> bool {
-        self.escaped
+    pub(super) fn escapes(&self) -> Escapes {
+        self.escapes
     }
 
     /// Whether the text is coded as a whole, so that what lies to the left is not its neighbour.
@@ -95,7 +106,7 @@ impl Dress {
     pub(super) fn read(&mut self, text: &[u8], at: usize, whole: bool) -> Read {
         let before = *self;
         let depth = self.coats.iter().flatten().count();
-        let read = pull(self.escaped, &mut self.coats, depth, text, at, whole);
+        let read = pull(self.escapes, &mut self.coats, depth, text, at, whole);
         if read == Read::Pause {
             *self = before;
         }
@@ -147,13 +158,13 @@ impl Dress {
 
     /// The bytes beneath the escapes alone, and where each stands.
     fn places(&self, raw: &[u8]) -> Vec<(u8, Range<usize>)> {
-        if !self.escaped {
+        if self.escapes == Escapes::None {
             return (0..).zip(raw).map(|(at, byte)| (*byte, at..at + 1)).collect();
         }
         let mut at = 0;
         let mut places = Vec::new();
         loop {
-            match unit(raw, at, true) {
+            match unit(raw, at, true, self.escapes) {
                 Unit::Byte { byte, next } => {
                     places.push((byte, at..next));
                     at = next;
@@ -166,18 +177,17 @@ impl Dress {
 }
 
 /// Reads through the first `depth` coats.
-fn pull(escaped: bool, coats: &mut [Option<Coat>], depth: usize, text: &[u8], at: usize, whole: bool) -> Read {
+fn pull(escapes: Escapes, coats: &mut [Option<Coat>], depth: usize, text: &[u8], at: usize, whole: bool) -> Read {
     let Some(outer) = depth.checked_sub(1) else {
-        return if escaped {
-            unescaped(text, at, whole)
-        } else {
-            open(text, at, whole)
+        return match escapes {
+            Escapes::None => open(text, at, whole),
+            Escapes::Usual | Escapes::All => unescaped(text, at, whole, escapes),
         };
     };
     let (below, this) = coats.split_at_mut(outer);
     match this.first_mut() {
-        Some(Some(Coat::Bits(bits))) => bits.read(at, |at| pull(escaped, below, outer, text, at, whole)),
-        Some(Some(Coat::Utf16)) => utf16(at, |at| pull(escaped, below, outer, text, at, whole)),
+        Some(Some(Coat::Bits(bits))) => bits.read(at, |at| pull(escapes, below, outer, text, at, whole)),
+        Some(Some(Coat::Utf16)) => utf16(at, |at| pull(escapes, below, outer, text, at, whole)),
         _ => Read::End,
     }
 }
@@ -193,10 +203,10 @@ fn open(text: &[u8], at: usize, whole: bool) -> Read {
     }
 }
 
-fn unescaped(text: &[u8], at: usize, whole: bool) -> Read {
+fn unescaped(text: &[u8], at: usize, whole: bool, escapes: Escapes) -> Read {
     let mut at = at;
     loop {
-        match unit(text, at, whole) {
+        match unit(text, at, whole, escapes) {
             Unit::Byte { byte, next } => return Read::Byte { byte, next },
             Unit::Skipped { next } => at = next,
             Unit::Pause => return Read::Pause,
