@@ -283,7 +283,7 @@ fn stem_at(stems: &Stems<Entry>, text: &[u8], at: usize, whole: bool) -> Option<
     let source = Source::Spelled;
     match spelled(text, at, whole, |byte| byte.is_ascii_graphic()) {
         Spelled::All(stem) => {
-            let numbers = stems.numbers(&stem);
+            let numbers = stems.numbers(stem);
             (!numbers.is_empty()).then_some(Found::Candidate { at, source, numbers })
         }
         Spelled::Some(bytes, length) => {

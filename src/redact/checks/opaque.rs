@@ -79,8 +79,7 @@ pub(super) fn is_password(value: &[u8]) -> bool {
 /// Whether a value is the name of a variable, as a shell or a template writes it.
 pub(super) fn is_variable(value: &[u8]) -> bool {
     let name = match value {
-        [b'$', name @ ..] => name,
-        [b'%', name @ .., b'%'] | [b'{', b'{', name @ .., b'}', b'}'] => name,
+        [b'$', name @ ..] | [b'%', name @ .., b'%'] | [b'{', b'{', name @ .., b'}', b'}'] => name,
         _ => return false,
     };
     let part = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'{' | b'}');

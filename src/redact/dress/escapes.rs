@@ -74,7 +74,7 @@ pub(in super::super) fn unit(text: &[u8], at: usize, whole: bool, escapes: Escap
         {
             beneath(text, byte, next, whole, escapes)
         }
-        unit => unit,
+        unit @ (Unit::Byte { .. } | Unit::Skipped { .. } | Unit::Pause | Unit::End) => unit,
     }
 }
 
@@ -371,11 +371,10 @@ fn named(rest: &[u8]) -> Option<Result<(u32, usize), More>> {
 fn quoted(rest: &[u8]) -> Parsed {
     match rest {
         [b'\n', ..] => Some(Ok(Unit::Skipped { next: 1 })),
-        [b'\r', b'\n', ..] => Some(Ok(Unit::Skipped { next: 2 })),
         // The line break may itself be escaped.
-        [b'\\', b'n', ..] => Some(Ok(Unit::Skipped { next: 2 })),
+        [b'\r', b'\n', ..] | [b'\\', b'n', ..] => Some(Ok(Unit::Skipped { next: 2 })),
         [b'\\', b'r', b'\\', b'n', ..] => Some(Ok(Unit::Skipped { next: 4 })),
-        [] | [b'\r'] | [b'\\'] | [b'\\', b'r'] | [b'\\', b'r', b'\\'] => Some(Err(More)),
+        [] | [b'\r' | b'\\'] | [b'\\', b'r'] | [b'\\', b'r', b'\\'] => Some(Err(More)),
         _ if rest.iter().take(2).any(u8::is_ascii_lowercase) => None,
         _ => match number(rest, 2, 16)? {
             Ok(code @ 0x20..=0x7E) => code_point(code, 2),
