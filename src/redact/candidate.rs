@@ -249,7 +249,8 @@ impl Open {
 
     /// The same with its escapes read, if it met any.
     fn escaped(&self, pass: &Pass<'_>) -> Option<Entry> {
-        let thread = self.thread.as_ref()?;
+        // A number whose digits are escaped is seen or not by chance.
+        let thread = self.thread.as_ref().filter(|_| self.source != Source::Numbers)?;
         let met = pass.text.get(self.start..pass.text.len().min(thread.at + 1))?;
         let escapes = match thread.entry.dress.escapes() {
             Escapes::None if met.iter().any(|byte| is_lead(*byte)) => Escapes::Usual,

@@ -9,6 +9,10 @@ const LOOK: usize = 4;
 const AT_ONCE: usize = 16;
 /// No number is longer: 34 characters in groups of four.
 const LONGEST: usize = 48;
+/// The longest group within a number.
+const GROUP: usize = 6;
+/// No number has more characters without groups.
+const TOGETHER: usize = 34;
 
 /// What a number can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,13 +25,35 @@ pub(super) enum Number {
 pub(super) fn find(text: &[u8], from: usize) -> Option<(usize, Number)> {
     let mut at = from;
     while let Some(look) = next_look(text, at) {
-        let found = beginning(text, region(text, from, look)..look + LOOK);
+        let word = word_around(text, from, look);
+        // A group may belong to what stands before it; a longer word can only be a number by itself.
+        let first = if word.len() <= GROUP {
+            region(text, from, look)
+        } else {
+            word.start
+        };
+        let part = if word.len() > TOGETHER {
+            word.end..word.end
+        } else {
+            first..look + LOOK
+        };
+        let found = beginning(text, part);
         if found.is_some() {
             return found;
         }
-        at = look + LOOK;
+        at = word.end.max(look + LOOK);
     }
     None
+}
+
+/// The letters and digits around the look at `at`, as far as a number could reach.
+fn word_around(text: &[u8], from: usize, at: usize) -> std::ops::Range<usize> {
+    let first = at.saturating_sub(TOGETHER).max(from);
+    let before = text.get(first..at).unwrap_or_default();
+    let after = text.get(at..).unwrap_or_default();
+    let part = |byte: &&u8| byte.is_ascii_alphanumeric();
+    let start = at - before.iter().rev().take_while(part).count();
+    start..at + after.iter().take_while(part).count()
 }
 
 /// The first position at the end of `text` from which a number could go on in the bytes still to come, else the end.

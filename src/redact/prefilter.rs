@@ -259,7 +259,7 @@ impl Beginnings {
     pub(super) fn search(mut self) -> Result<Prefilter, BuildError> {
         self.numbers.sort_unstable();
         Ok(Prefilter {
-            triggers: Triggers::new(self.grams.iter().map(|(gram, _)| *gram))?,
+            triggers: Triggers::new(self.grams.iter().map(|(gram, _)| *gram)),
             words: Words::new(&self.words)?,
             grams: Table::new(self.grams),
             stems: Stems::new(self.stems),

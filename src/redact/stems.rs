@@ -131,6 +131,10 @@ impl<T> Stems<T> {
 
     /// The numbers of the values of the stem that `text` begins with; empty when there is none.
     pub(super) fn numbers(&self, text: [u8; LENGTH]) -> Range<u32> {
+        let [first, second, third, fourth, ..] = text;
+        if self.parts.hint(folded([first, second, third, fourth])) & 1 == 0 {
+            return 0..0;
+        }
         let stem = text.map(|byte| byte | FOLD);
         let nth = self.all.binary_search_by(|(known, _)| known.cmp(&stem)).ok();
         nth.and_then(|nth| self.all.get(nth))

@@ -3,7 +3,7 @@
 //! A token whose beginning, or the run after it, is broken by an escape isn't seen by the other searches. So around each escape that
 //! stands for a token byte, or for nothing, the beginnings are looked up in the text that the escapes stand for.
 
-use aho_corasick::{AhoCorasick, BuildError, MatchKind, packed};
+use memchr::{memchr_iter, memchr3_iter};
 
 use super::dress::{Escapes, Unit, is_lead, unit};
 use super::prefilter::{Entry, Found, Source};
@@ -11,27 +11,15 @@ use super::runs::{RUN, is_token_byte};
 use super::stems::{self, Stems};
 use super::table::{Gram, Table};
 
-/// With what an escape of an ASCII character can begin.
-const ESCAPES: [&str; 39] = [
-    "\\u", "\\x", "\\U", "%2", "%3", "%4", "%5", "%6", "%7", "%C", "%D", "%E", "%F", "%c", "%d", "%e", "%f", "&#",
-    "&a", "&l", "&h", "&p", "&e", "&s", "&c", "&d", "&U", "&q", "&n", "&g", "=\n", "=\r", "=2", "=3", "=4", "=5", "=6",
-    "=7", "\\1",
-];
 /// The longest character as it is written.
 const LONGEST: usize = 32;
 
 /// The search for escapes.
 pub(super) struct Triggers {
-    escapes: EscapeSearch,
     /// Whether a gram begins with this byte.
     first: Box<[bool; 256]>,
     /// A bit for each two bytes that a gram begins with.
     two: Box<[u64]>,
-}
-
-enum EscapeSearch {
-    Simd(packed::Searcher),
-    Automaton(AhoCorasick),
 }
 
 /// The next escape of either kind.
@@ -60,15 +48,7 @@ impl Next {
 
 impl Triggers {
     /// For texts that begin with one of `grams`.
-    pub(super) fn new(grams: impl Iterator<Item = Gram>) -> Result<Self, BuildError> {
-        let escapes = match packed::Searcher::new(ESCAPES) {
-            Some(search) => EscapeSearch::Simd(search),
-            None => EscapeSearch::Automaton(
-                AhoCorasick::builder()
-                    .match_kind(MatchKind::LeftmostFirst)
-                    .build(ESCAPES)?,
-            ),
-        };
+    pub(super) fn new(grams: impl Iterator<Item = Gram>) -> Self {
         let mut first = Box::new([false; 256]);
         let mut two = vec![0_u64; 1 << 10];
         for gram in grams {
@@ -81,18 +61,16 @@ impl Triggers {
                 *word |= 1 << (pair & 63);
             }
         }
-        Ok(Self {
-            escapes,
-            first,
-            two: two.into(),
-        })
+        Self { first, two: two.into() }
     }
 
     /// The next candidate at or after `from`; `whole` when no bytes follow `text`.
     pub(super) fn next(&self, searches: Searches<'_>, text: &[u8], from: usize, whole: bool, seen: &mut Seen) -> Found {
         let mut at = from;
         loop {
-            let trigger = self.trigger(text, at, seen);
+            // What begins before the end of the escape before was looked up around that.
+            let passed = at;
+            let trigger = Self::trigger(text, at, seen);
             if trigger == text.len() {
                 break;
             }
@@ -101,7 +79,7 @@ impl Triggers {
                 Unit::Skipped { next } => (true, next),
                 Unit::Pause | Unit::End => break,
             };
-            if is_part && let Some(found) = self.around(searches, text, from, trigger, whole) {
+            if is_part && let Some(found) = self.around(searches, text, passed, trigger, whole) {
                 return found;
             }
             at = next;
@@ -114,8 +92,8 @@ impl Triggers {
     }
 
     /// The next escape at or after `at`, else the end.
-    fn trigger(&self, text: &[u8], at: usize, seen: &mut Seen) -> usize {
-        let escape = Next::after(&mut seen.escape, at, || self.escapes.find(text, at));
+    fn trigger(text: &[u8], at: usize, seen: &mut Seen) -> usize {
+        let escape = Next::after(&mut seen.escape, at, || next_escape(text, at));
         let character = Next::after(&mut seen.character, at, || next_beyond_ascii(text, at));
         escape.min(character)
     }
@@ -182,15 +160,24 @@ impl Triggers {
     }
 }
 
-impl EscapeSearch {
-    /// The next escape at or after `at`, else the end.
-    fn find(&self, text: &[u8], at: usize) -> usize {
-        let rest = text.get(at..).unwrap_or_default();
-        let hit = match self {
-            Self::Simd(search) => search.find(rest),
-            Self::Automaton(search) => search.find(rest),
-        };
-        hit.map_or(text.len(), |hit| at + hit.start())
+/// The next byte at or after `at` with which an escape can begin, else the end.
+fn next_escape(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    let begins = |ahead: &usize| begins_escape(rest.get(*ahead..).unwrap_or_default());
+    let first = memchr3_iter(b'\\', b'%', b'&', rest).find(begins);
+    let before = first.and_then(|first| rest.get(..first)).unwrap_or(rest);
+    let equals = memchr_iter(b'=', before).find(begins);
+    equals.or(first).map_or(text.len(), |ahead| at + ahead)
+}
+
+/// Whether a text that begins with a byte of escapes may be one.
+fn begins_escape(text: &[u8]) -> bool {
+    match text {
+        [b'\\', next, ..] => matches!(next, b'u' | b'U' | b'x' | b'1'),
+        [b'%', next, ..] => next.is_ascii_hexdigit() && !matches!(next, b'0' | b'1' | b'8' | b'9'),
+        [b'&', next, ..] => *next == b'#' || next.is_ascii_alphabetic(),
+        [b'=', next, ..] => matches!(next, b'\n' | b'\r' | b'\\' | b'2'..=b'7'),
+        _ => false,
     }
 }
 

@@ -16,7 +16,7 @@ mod wallet;
 
 pub(super) use published::is_well_known_example;
 
-use super::numbers::Number;
+use crate::redact::numbers::Number;
 
 /// A test of a match beyond its expression, named in a rule as `check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]

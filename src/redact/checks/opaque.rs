@@ -78,9 +78,8 @@ pub(super) fn is_password(value: &[u8]) -> bool {
 
 /// Whether a value is the name of a variable, as a shell or a template writes it.
 pub(super) fn is_variable(value: &[u8]) -> bool {
-    let name = match value {
-        [b'$', name @ ..] | [b'%', name @ .., b'%'] | [b'{', b'{', name @ .., b'}', b'}'] => name,
-        _ => return false,
+    let ([b'$', name @ ..] | [b'%', name @ .., b'%'] | [b'{', b'{', name @ .., b'}', b'}']) = value else {
+        return false;
     };
     let part = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'{' | b'}');
     name.iter().all(part)
