@@ -50,9 +50,9 @@ impl<T: Clone + Ord> Table<T> {
     }
 
     fn insert(&mut self, slot: Slot) {
-        let (word, bit) = place(slot.gram);
+        let (word, one, other) = place(slot.gram);
         if let Some(word) = self.filter.get_mut(word) {
-            *word |= 1 << bit;
+            *word |= 1 << one | 1 << other;
         }
         let mask = self.slots.len() - 1;
         let mut at = hashed(slot.gram) & mask;
@@ -69,8 +69,9 @@ impl<T> Table<T> {
     /// Whether there may be values for `gram`: the lowest bit tells.
     #[inline]
     pub(super) fn hint(&self, gram: Gram) -> u64 {
-        let (word, bit) = place(gram);
-        self.filter.get(word).copied().unwrap_or(0) >> bit
+        let (word, one, other) = place(gram);
+        let word = self.filter.get(word).copied().unwrap_or(0);
+        word >> one & word >> other
     }
 
     /// The numbers of the values for `gram`; empty when there are none.
@@ -111,11 +112,12 @@ fn no_words() -> Box<[u64; WORDS]> {
     Box::new([0; WORDS])
 }
 
-/// The filter's word and bit for a gram: multiplied out, so that similar texts lie apart.
+/// The filter's word and two bits in it for a gram: multiplied out, so that similar texts lie apart.
 #[inline]
-fn place(gram: Gram) -> (usize, u32) {
-    let hash = gram.wrapping_mul(0x9E37_79B1) >> (32 - BITS);
-    (usize::try_from(hash >> 6).unwrap_or(0), hash & 63)
+fn place(gram: Gram) -> (usize, u32, u32) {
+    let hash = gram.wrapping_mul(0x9E37_79B1);
+    let word = hash >> (32 - (BITS - 6));
+    (usize::try_from(word).unwrap_or(0), hash >> 11 & 63, hash >> 5 & 63)
 }
 
 fn hashed(gram: Gram) -> usize {
