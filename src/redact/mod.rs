@@ -9,15 +9,16 @@
 //! leftmost wins, then the longest, then the rule that stands first. A secret that outgrows its window is replaced
 //! to the window's end and on for as long as the rule's automaton stays alive.
 //!
-//! A file a step: `pack` and `rules` (the TOML packs), `automaton` and `lazy` (one rule's expression),
-//! `beginning` (how its matches begin), `runs`, `pairs`, `rare`, `stems`, `words` and `prefilter` (where a secret could begin
-//! at all), `candidate` and `credit` (what begins there, at what
-//! cost), `checks` (what a match must satisfy besides), `scanner` (decides), `stream` (holds back what is undecided),
-//! `replacement`, `findings`.
+//! A file a step: `kinds/`, `pack`, `extend`, `translate`, `reshape` and `rules` (packs and their expressions), `automaton`, `lazy` and
+//! `beginning` (one rule's expression), `prefilter` with `runs`, `table`, `stems`, `rare`, `numbers`, `triggers` and `words` (where a secret could
+//! begin at all), `dress` (what it may be coded in), `candidate` and `credit` (what begins there, at what cost), `checks` and
+//! `allowlist` (what a match must satisfy besides), `known` (values told never to leave), `packed` (gzip within), `scanner` (decides),
+//! `stream` (holds back what is undecided), `replacement`, `findings`.
 //!
-//! Deliberately not here: decoding. Content codings are undone and redone by the caller; JSON `\u` escapes, percent
-//! signs and base64 inside the text are not looked through. A decoder belongs between `stream` and `scanner`, where
-//! it would scan its own text and map what was found back to the bytes it came from.
+//! Coded secrets are not decoded and searched: their beginnings are searched for as each coding spells them, and the automaton then
+//! reads through the coding, so that clean traffic is never unfolded.
+//!
+//! Deliberately not here: content codings, which the caller undoes and redoes.
 
 mod allowlist;
 mod automaton;
