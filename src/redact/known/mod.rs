@@ -149,7 +149,7 @@ impl KnownSecrets {
         self.filter.may_hold(eight)
     }
 
-    /// The first position from `from` on whose [`SEED`] bytes may begin an entry. The last [`SEED`] − 1 bytes of `text` are none.
+    /// The first position from `from` on whose eight bytes may begin an entry. The last seven bytes of `text` are none.
     pub fn next(&self, text: &[u8], from: usize) -> Option<usize> {
         if self.is_empty() {
             return None;
