@@ -63,6 +63,14 @@ impl Secret {
         (!self.text.is_empty()).then_some(self)
     }
 
+    /// Reaches over `other` as well, and all between.
+    pub(super) fn cover(&mut self, other: &Self) {
+        self.text = self.text.start.min(other.text.start)..self.text.end.max(other.text.end);
+        self.end = self.end.max(other.end);
+        self.beneath = None;
+        self.open = None;
+    }
+
     /// Counts positions from the byte at `done` on; false when it ends before.
     pub(super) fn rebase(&mut self, done: usize) -> bool {
         let there = self.end > done && self.text.end > done;

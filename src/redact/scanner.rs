@@ -237,23 +237,26 @@ impl Scanner {
         done
     }
 
-    /// Keeps a secret until what stands before it has been looked at. One that doesn't stand before those kept is a part of what
-    /// they hide, or comes up again behind them. When too many are kept, all between two of them is hidden.
+    /// Keeps a secret until what stands before it has been looked at: its match began before what is replaced first, so it would not
+    /// be found again. When too many are kept, all from the first of them to this one is hidden.
     fn keep(&mut self, pass: &Pass<'_>, secret: Secret) {
-        let full = self.behind.len() == BEHIND;
-        match self.behind.last_mut() {
-            // What is a secret by its name only is better called by what it is.
-            Some(kept) if secret.text.start == kept.text.start && pass.is_generic(kept.rule) => {
-                if secret.text.end >= kept.text.end {
-                    *kept = secret;
-                } else {
-                    kept.rule = secret.rule;
-                }
+        let same = |kept: &&mut Secret| kept.text.start == secret.text.start && pass.is_generic(kept.rule);
+        // What is a secret by its name only is better called by what it is.
+        if let Some(kept) = self.behind.iter_mut().find(same) {
+            if secret.text.end >= kept.text.end {
+                *kept = secret;
+            } else {
+                kept.rule = secret.rule;
             }
-            Some(kept) if secret.text.start >= kept.text.start => {}
-            Some(kept) if full => kept.text.start = secret.text.start,
-            _ => self.behind.push(secret),
+            return;
         }
+        let full = self.behind.len() == BEHIND;
+        if let Some(first) = self.behind.last_mut().filter(|_| full) {
+            first.cover(&secret);
+            return;
+        }
+        let nth = self.behind.partition_point(|kept| kept.text.start > secret.text.start);
+        self.behind.insert(nth, secret);
     }
 
     /// Writes the replacement of `secret`; gives the position decided to.

@@ -178,6 +178,34 @@ fn a_secret_before_anothers_secret_part_is_found() {
 }
 
 #[test]
+fn a_secret_whose_match_began_before_another_is_found_behind_it() {
+    let pack = r"
+        [[rules]]
+        id = 'far'
+        regex = 'far_name .{0,40}=([a-z0-9]{20})'
+        [[rules]]
+        id = 'near'
+        regex = 'near_key_[a-z0-9]{12}'
+        [[rules]]
+        id = 'inner'
+        regex = 'inner_name .{0,60}/([a-z0-9]{20})'";
+    let rules = Arc::new(Rules::compile(&[("test", pack)]).unwrap());
+    let redactor = Redactor::new(rules, Replacement::SameLength, FingerprintKey::new(&[0; 32]));
+    let (one, other) = ("a1b2c3d4e5f6g7h8i9j0", "k1l2m3n4o5p6q7r8s9t0");
+    let text = format!("far_name inner_name near_key_a1b2c3d4e5f6 ={one} /{other} end");
+    let expected = whole(&redactor, text.as_bytes());
+    let redacted = String::from_utf8(expected.0.clone()).unwrap();
+    assert!(
+        !redacted.contains("c3d4") && !redacted.contains("m3n4") && redacted.ends_with(" end"),
+        "{redacted}"
+    );
+    assert_eq!(expected.1.len(), 3);
+    for cut in 1..40 {
+        check_cut(&redactor, text.as_bytes(), &[cut], &expected);
+    }
+}
+
+#[test]
 fn a_private_key_keeps_its_lines() {
     let key = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC";
     check_redacted(
