@@ -9,20 +9,28 @@ use super::credit::Credit;
 use super::dress::{Dress, Escapes, Read, is_lead};
 use super::left::Left;
 use super::numbers::continues_number;
-use super::prefilter::{Entry, Source};
 use super::rules::{Rule, RuleIndex};
 use super::scanner::Pass;
+use super::search::{Candidate, Source};
 use super::words::Heard;
 
 /// A candidate that is being decided, one way to begin after the other.
 pub(super) struct Open {
     pub(super) start: usize,
     pub(super) source: Source,
+    pub(super) dress: Dress,
     numbers: Range<u32>,
     /// To be tried again with its escapes read.
     again: Option<Entry>,
     thread: Option<Thread>,
     best: Option<Secret>,
+}
+
+/// One rule, and the dress in which it is tried.
+#[derive(Clone, Copy)]
+struct Entry {
+    rule: RuleIndex,
+    dress: Dress,
 }
 
 /// One rule's automaton under way.
@@ -178,12 +186,13 @@ impl Thread {
 }
 
 impl Open {
-    /// A candidate at `start` that `source` found, to be tried in the ways of these numbers.
-    pub(super) fn new(start: usize, source: Source, numbers: Range<u32>) -> Self {
+    /// Nothing is decided yet.
+    pub(super) fn new(candidate: Candidate) -> Self {
         Self {
-            start,
-            source,
-            numbers,
+            start: candidate.at,
+            source: candidate.source,
+            dress: candidate.dress,
+            numbers: candidate.numbers,
             again: None,
             thread: None,
             best: None,
@@ -227,8 +236,11 @@ impl Open {
                 Some(entry) => entry,
                 None => match self.numbers.next() {
                     None => return false,
-                    Some(number) => match pass.settings.rules.prefilter.entry(self.source, number) {
-                        Some(entry) => entry,
+                    Some(number) => match pass.settings.rules.prefilter.rule(self.source, number) {
+                        Some(rule) => Entry {
+                            rule,
+                            dress: self.dress,
+                        },
                         None => continue,
                     },
                 },

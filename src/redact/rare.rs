@@ -1,30 +1,21 @@
 //! The search for texts that are rare enough to be looked for everywhere, and too short for [`super::stems`].
-//!
-//! Few of them together are found with SIMD at full speed; many confuse it. So they are searched for in groups.
 
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, BuildError, MatchKind, packed};
 
-/// How many groups there are at most.
-pub(super) const GROUPS: usize = 4;
-/// How many texts one group has at least, before there is another.
-const TEXTS: usize = 7;
+use super::byte_set::ByteSet;
+use super::rules::RuleIndex;
 
-/// Texts with which matches begin, each with its values.
-pub(super) struct RareTexts<T> {
-    values: Vec<T>,
-    groups: Vec<Group>,
-}
-
-/// Texts that are searched for in one pass.
-pub(super) struct Group {
+/// Texts with which matches begin, each with its rules.
+pub(super) struct RareTexts {
+    rules: Vec<RuleIndex>,
     /// None begins with another, so that at each position at most one is found.
     texts: Vec<(Vec<u8>, Range<u32>)>,
     longest: usize,
-    search: Search,
-    /// Whether one of the texts begins with this byte.
-    begins: Box<[bool; 256]>,
+    /// Nothing when there are no texts.
+    search: Option<Search>,
+    first: ByteSet,
 }
 
 enum Search {
@@ -55,71 +46,58 @@ impl Search {
     }
 }
 
-impl<T: Clone + Ord> RareTexts<T> {
-    /// Takes in texts, each with a value. Of texts that begin alike the shortest is searched for.
-    pub(super) fn new(mut pairs: Vec<(Vec<u8>, T)>) -> Result<Self, BuildError> {
+impl RareTexts {
+    /// Takes in texts, each with a rule. Of texts that begin alike the shortest is searched for.
+    pub(super) fn new(mut pairs: Vec<(Vec<u8>, RuleIndex)>) -> Result<Self, BuildError> {
         pairs.sort_unstable();
         pairs.dedup();
         let mut texts: Vec<(Vec<u8>, Range<u32>)> = Vec::new();
-        let mut values = Vec::new();
+        let mut rules = Vec::new();
         // Sorted, so that a text stands right behind those that it begins with.
-        for (number, (text, value)) in (0..).zip(pairs) {
-            values.push(value);
+        for (number, (text, rule)) in (0..).zip(pairs) {
+            rules.push(rule);
             match texts.last_mut() {
                 Some((shorter, of)) if text.starts_with(shorter) => of.end = number + 1,
                 _ => texts.push((text, number..number + 1)),
             }
         }
-        let size = texts.len().div_ceil(GROUPS).max(TEXTS);
-        let groups = texts
-            .chunks(size)
-            .map(|texts| Group::new(texts.to_vec()))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { values, groups })
-    }
-}
-
-impl<T> RareTexts<T> {
-    /// At most [`GROUPS`].
-    pub(super) fn groups(&self) -> &[Group] {
-        &self.groups
-    }
-
-    pub(super) fn value(&self, number: u32) -> Option<&T> {
-        self.values.get(usize::try_from(number).ok()?)
-    }
-}
-
-impl Group {
-    fn new(texts: Vec<(Vec<u8>, Range<u32>)>) -> Result<Self, BuildError> {
-        let search = Search::new(texts.iter().map(|(text, _)| text))?;
-        let longest = texts.iter().map(|(text, _)| text.len()).max().unwrap_or(1);
-        let mut begins = Box::new([false; 256]);
-        for first in texts.iter().filter_map(|(text, _)| text.first()) {
-            if let Some(begins) = begins.get_mut(usize::from(*first)) {
-                *begins = true;
-            }
-        }
+        let all = || texts.iter().map(|(text, _)| text);
+        let search = (!texts.is_empty()).then(|| Search::new(all())).transpose()?;
         Ok(Self {
-            texts,
-            longest,
+            rules,
+            longest: all().map(Vec::len).max().unwrap_or(1),
             search,
-            begins,
+            first: all().filter_map(|text| text.first().copied()).collect(),
+            texts,
         })
     }
 
-    /// The first of the texts at or after `from`: where, and the numbers of its values.
+    pub(super) fn rule(&self, number: u32) -> Option<RuleIndex> {
+        self.rules.get(usize::try_from(number).ok()?).copied()
+    }
+
+    /// The first of the texts at or after `from`: where, and the numbers of its rules.
     pub(super) fn find(&self, text: &[u8], from: usize) -> Option<(usize, Range<u32>)> {
-        let (at, nth) = self.search.find(text, from)?;
+        let (at, nth) = self.search.as_ref()?.find(text, from)?;
         Some((at, self.texts.get(nth)?.1.clone()))
     }
 
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Whether one of the texts stands at the beginning of `text`.
+    pub(super) fn begins(&self, text: &[u8]) -> bool {
+        let first = text.first().is_some_and(|first| self.first.contains(*first));
+        first && self.texts.iter().any(|(known, _)| text.starts_with(known))
+    }
+
     /// The first position at the end of `text` where one of the texts has begun, else the end.
-    pub(super) fn unfinished(&self, text: &[u8], from: usize) -> usize {
-        let first = from.max((text.len() + 1).saturating_sub(self.longest));
+    pub(super) fn unfinished(&self, text: &[u8]) -> usize {
+        let first = (text.len() + 1).saturating_sub(self.longest);
         let begun = |tail: &[u8]| {
-            let begins = tail.first().and_then(|first| self.begins.get(usize::from(*first)));
-            begins == Some(&true) && self.texts.iter().any(|(known, _)| known.starts_with(tail))
+            let first = tail.first().is_some_and(|first| self.first.contains(*first));
+            first && self.texts.iter().any(|(known, _)| known.starts_with(tail))
         };
         (first..text.len())
             .find(|at| text.get(*at..).is_some_and(begun))
@@ -134,17 +112,27 @@ mod tests {
     #[test]
     fn texts_are_found_or_awaited() {
         let texts = [("abcdef", 1), ("abcd", 2), ("xyz", 4)];
-        let rare = RareTexts::new(texts.map(|(text, n)| (text.as_bytes().to_vec(), n)).to_vec()).unwrap();
-        let group = &rare.groups()[0];
+        let pairs = texts.map(|(text, nth)| (text.as_bytes().to_vec(), RuleIndex::nth(nth)));
+        let rare = RareTexts::new(pairs.to_vec()).unwrap();
         let found = |text: &str| {
-            let (at, values) = group.find(text.as_bytes(), 1)?;
-            Some((at, values.map(|n| *rare.value(n).unwrap()).collect::<Vec<_>>()))
+            let (at, numbers) = rare.find(text.as_bytes(), 1)?;
+            Some((
+                at,
+                numbers.map(|n| rare.rule(n).unwrap().position()).collect::<Vec<_>>(),
+            ))
         };
         assert_eq!(found("abcd abcdef"), Some((5, vec![2, 1])));
         assert_eq!(found("..xyz"), Some((2, vec![4])));
         assert_eq!(found("..ab"), None);
-        assert_eq!(group.unfinished(b"..ab", 1), 2);
-        assert_eq!(group.unfinished(b"..x", 1), 2);
-        assert_eq!(group.unfinished(b"....", 1), 4);
+        assert_eq!(rare.unfinished(b"..ab"), 2);
+        assert_eq!(rare.unfinished(b"..x"), 2);
+        assert_eq!(rare.unfinished(b"...."), 4);
+    }
+
+    #[test]
+    fn nothing_is_found_among_no_texts() {
+        let rare = RareTexts::new(Vec::new()).unwrap();
+        assert_eq!(rare.find(b"any text", 0), None);
+        assert_eq!(rare.unfinished(b"any text"), 8);
     }
 }

@@ -50,6 +50,11 @@ impl RuleIndex {
     pub(super) fn position(self) -> usize {
         usize::from(self.0)
     }
+
+    #[cfg(test)]
+    pub(super) fn nth(nth: u16) -> Self {
+        Self(nth)
+    }
 }
 
 /// A compiled set of rules: immutable, shared by `Arc`.

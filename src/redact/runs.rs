@@ -2,26 +2,23 @@
 
 use std::ops::Range;
 
+use wide::u8x16;
+
+use super::block::{BLOCK, Block, one, token, word};
+
 /// The shortest run of token bytes in which a token is looked for.
 pub(super) const RUN: usize = 16;
-/// How many bytes are looked at together.
-const BLOCK: usize = 64;
+/// How long the longest escape is that may end left of a token: `\u003d`.
+const ESCAPE: u32 = 6;
+/// The same as a length.
+const ESCAPE_BYTES: usize = 6;
 /// How many positions of a block can have a whole run after them in the block.
 const STARTS: usize = BLOCK - RUN + 1;
 
 /// Whether tokens are made of this byte: `A-Z a-z 0-9 _ - . / +`.
 #[inline]
 pub(super) fn is_token_byte(byte: u8) -> bool {
-    token_mark(byte) == 1
-}
-
-/// 1 for a token byte, 0 for another: arithmetic instead of a look-up, so that it is done to many bytes at once.
-#[inline]
-fn token_mark(byte: u8) -> u8 {
-    let letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 26);
-    // '-' to '9' are `-./0123456789`.
-    let mark = u8::from(byte.wrapping_sub(b'-') < 13);
-    letter | mark | u8::from(byte == b'+') | u8::from(byte == b'_')
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'+')
 }
 
 /// Where runs begin within one block.
@@ -31,6 +28,16 @@ pub(super) struct Starts {
     at: usize,
     /// A bit for each position of the block at which a whole run begins.
     bits: u64,
+    /// A bit for each position that no letter or digit may stand left of.
+    apart: u64,
+}
+
+/// Positions in a row at which whole runs begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stretch {
+    pub(super) positions: Range<usize>,
+    /// A bit for each of them, the first one's lowest, that no letter or digit may stand left of.
+    pub(super) apart: u64,
 }
 
 impl Starts {
@@ -43,7 +50,7 @@ impl Starts {
         let mut expected = true;
         while let Some(block) = text.get(at..)?.first_chunk::<BLOCK>() {
             if !expected {
-                let bits = likely_bits(block);
+                let bits = Block::new(block).bits(likely);
                 if run_starts(bits) == 0 && tail + leading(bits) < RUN {
                     tail = trailing(bits);
                     at += BLOCK;
@@ -51,10 +58,11 @@ impl Starts {
                 }
             }
             at -= tail;
-            let bits = token_bits(text.get(at..)?.first_chunk()?);
+            let block = Block::at(text, at);
+            let bits = block.bits(token);
             let starts = run_starts(bits);
             if starts != 0 {
-                return Some(Self { at, bits: starts });
+                return Some(Self::new(text, at, block, starts));
             }
             tail = trailing(bits);
             at += BLOCK;
@@ -68,15 +76,33 @@ impl Starts {
         let mut at = from;
         loop {
             let rest = text.get(at..).filter(|rest| rest.len() >= RUN)?;
-            let length = rest.len().min(BLOCK);
-            let mut block = [0; BLOCK];
-            block.get_mut(..length)?.copy_from_slice(rest.get(..length)?);
-            let bits = run_starts(token_bits(&block));
-            if bits != 0 {
-                return Some(Self { at, bits });
+            let block = Block::at(rest, 0);
+            let starts = run_starts(block.bits(token));
+            if starts != 0 {
+                return Some(Self::new(text, at, block, starts));
             }
             at += STARTS;
         }
+    }
+
+    fn new(text: &[u8], at: usize, block: Block, bits: u64) -> Self {
+        let escapes = block.bits(|bytes| one(bytes, b'\\') | one(bytes, b'%'));
+        // A letter or digit may be an escape's last: of `\n`, `%3D` or `\u003d`.
+        let escaped = escapes << 2 | escapes << 3 | escapes << ESCAPE;
+        let left = text.get(at.saturating_sub(ESCAPE_BYTES)..at).unwrap_or_default();
+        let first = u64::from(!left.last().is_some_and(|byte| is_word_byte(*byte)));
+        let begun = if left.iter().any(|byte| matches!(byte, b'\\' | b'%')) {
+            (1 << ESCAPE) - 1
+        } else {
+            first
+        };
+        let apart = !(block.bits(word) << 1 | 1) | escaped | begun;
+        Self { at, bits, apart }
+    }
+
+    /// Where the block begins.
+    pub(super) fn start(self) -> usize {
+        self.at
     }
 
     /// One after the last position of which it is known whether a run begins there.
@@ -85,7 +111,7 @@ impl Starts {
     }
 
     /// Takes out the next positions in a row at or after `from`.
-    pub(super) fn stretch(&mut self, from: usize) -> Option<Range<usize>> {
+    pub(super) fn stretch(&mut self, from: usize) -> Option<Stretch> {
         let passed = u32::try_from(from.saturating_sub(self.at)).unwrap_or(u32::MAX);
         let bits = self.bits & u64::MAX.checked_shl(passed).unwrap_or(0);
         if bits == 0 {
@@ -95,8 +121,15 @@ impl Starts {
         self.bits = bits & bits.wrapping_add(1 << first);
         let length = (bits >> first).trailing_ones();
         let start = self.at + usize::try_from(first).ok()?;
-        Some(start..start + usize::try_from(length).ok()?)
+        Some(Stretch {
+            positions: start..start + usize::try_from(length).ok()?,
+            apart: self.apart >> first,
+        })
     }
+}
+
+fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// How many of a block's first bytes could belong to a run that began before it.
@@ -111,36 +144,16 @@ fn trailing(bits: u64) -> usize {
     usize::try_from(bits.leading_ones()).map_or(0, |ones| ones.min(RUN - 1))
 }
 
-/// A bit for each byte of `block`, set for token bytes.
+/// Token bytes and some others, but quickly told.
 #[inline]
-fn token_bits(block: &[u8; BLOCK]) -> u64 {
-    bits(block, token_mark)
-}
-
-/// A bit for each byte of `block`, set for token bytes and some others, but quickly.
-#[inline]
-fn likely_bits(block: &[u8; BLOCK]) -> u64 {
-    bits(block, |byte| u8::from(byte.cast_signed() >= b'+'.cast_signed()))
-}
-
-/// A bit for each byte of `block` that `mark` marks. Written so that the compiler turns it into SIMD.
-#[inline]
-fn bits(block: &[u8; BLOCK], mark: impl Fn(u8) -> u8) -> u64 {
-    let mut marks = [0; BLOCK];
-    for (mark_of, byte) in marks.iter_mut().zip(block) {
-        *mark_of = mark(*byte);
-    }
-    let (eights, _) = marks.as_chunks::<8>();
-    eights.iter().rev().fold(0, |bits, eight| {
-        // The product's highest byte gathers the lowest bits of all eight.
-        let gathered = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-        bits << 8 | gathered
-    })
+fn likely(bytes: u8x16) -> u8x16 {
+    let offset = bytes - u8x16::splat(b'+');
+    offset.min(u8x16::splat(b'z' - b'+')).simd_eq(offset)
 }
 
 /// Where [`RUN`] set bits begin.
 #[inline]
-fn run_starts(bits: u64) -> u64 {
+pub(super) fn run_starts(bits: u64) -> u64 {
     let two = bits & bits >> 1;
     let four = two & two >> 2;
     let eight = four & four >> 4;
@@ -167,8 +180,8 @@ mod tests {
         let mut all = Vec::new();
         while let Some(mut starts) = Starts::next(text, from) {
             while let Some(stretch) = starts.stretch(from) {
-                from = stretch.end;
-                all.extend(stretch);
+                from = stretch.positions.end;
+                all.extend(stretch.positions);
             }
             from = from.max(starts.end());
         }
@@ -204,6 +217,37 @@ mod tests {
             0,
             (2..7).chain([24]),
         );
+    }
+
+    #[test]
+    fn what_may_stand_apart_is_known() {
+        let apart = |text: &str, at: usize| {
+            let mut starts = Starts::next(text.as_bytes(), at).unwrap();
+            let stretch = starts.stretch(at).unwrap();
+            assert_eq!(stretch.positions.start, at);
+            stretch.apart & 1 == 1
+        };
+        let token = "abcdefghijklmnopqrst";
+        for before in [
+            "",
+            "x",
+            "x ",
+            "_",
+            "-",
+            "/",
+            r"\n",
+            "%3D",
+            "%3",
+            r"\u003d",
+            "123456789 ",
+        ] {
+            for more in [0, 1, 40, 48, 50, 64, 100] {
+                let text = format!("{}{before}{token}", " ".repeat(more));
+                let expected = !matches!(before, "x" | "_") || more == 0 && before.is_empty();
+                let at = text.len() - token.len();
+                assert_eq!(apart(&text, at), expected, "{text}");
+            }
+        }
     }
 
     proptest! {

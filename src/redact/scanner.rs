@@ -13,9 +13,9 @@ use super::dress::Dress;
 use super::endless::Endless;
 use super::findings::{Fingerprint, KNOWN_SECRET, Tally};
 use super::left::Left;
-use super::prefilter::{Found, Passed, Search, Source};
 use super::replacement::{Filler, Replacement};
 use super::rules::{Rule, RuleIndex};
+use super::search::{Candidate, Found, Passed, Search, Source};
 use super::words::Heard;
 use super::{Settings, packed};
 
@@ -169,11 +169,12 @@ impl Scanner {
                         }
                     } else {
                         match found {
-                            Found::Candidate {
+                            Found::Candidate(Candidate {
                                 at,
-                                source: Source::Known,
+                                dress,
+                                source: source @ Source::Known,
                                 ..
-                            } => match pass.known_at(at) {
+                            }) => match pass.known_at(at) {
                                 Err(Undecided) => {
                                     clean(done..at, emit);
                                     done = at;
@@ -183,13 +184,13 @@ impl Scanner {
                                     if let Some(known) = known {
                                         self.keep(&pass, known);
                                     }
-                                    self.passed = Passed::candidate(at, Source::Known);
+                                    self.passed = Passed::candidate(at, dress, source);
                                     continue;
                                 }
                             },
-                            Found::Candidate { at, source, numbers } => {
-                                self.credit.pay_to(at);
-                                self.mode = Mode::Deciding(Open::new(at, source, numbers));
+                            Found::Candidate(candidate) => {
+                                self.credit.pay_to(candidate.at);
+                                self.mode = Mode::Deciding(Open::new(candidate));
                                 continue;
                             }
                             Found::NoneBefore(at) => {
@@ -205,7 +206,7 @@ impl Scanner {
                     }
                 }
                 Mode::Deciding(open) => {
-                    let (start, source) = (open.start, open.source);
+                    let (start, dress, source) = (open.start, open.dress, open.source);
                     match open.decide(&pass, self.before, &mut self.credit, &mut self.heard) {
                         Verdict::Undecided => {
                             clean(done..start, emit);
@@ -215,7 +216,7 @@ impl Scanner {
                         Verdict::Secret(secret) if !pass.is_at_home(secret.rule) => self.keep(&pass, secret),
                         Verdict::Nothing | Verdict::Secret(_) => {}
                     }
-                    self.passed = Passed::candidate(start, source);
+                    self.passed = Passed::candidate(start, dress, source);
                     self.mode = Mode::Searching;
                     continue;
                 }

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::table::{Gram, Table};
+use super::byte_set::ByteSet;
+use super::rules::RuleIndex;
+use super::table::{Filter, Gram, Index, gram};
 
 /// How long a text is: wherever it stands, one of the looks falls on four bytes of it.
 pub(super) const LENGTH: usize = STRIDE + 3;
@@ -16,129 +18,139 @@ const FOLD: u8 = 0x20;
 /// The beginning of a text, folded.
 pub(super) type Stem = [u8; LENGTH];
 
-/// A search for stems, each with its values.
-pub(super) struct Stems<T> {
-    all: Vec<(Stem, Range<u32>)>,
-    values: Vec<T>,
-    /// For each four bytes of a stem, where in which stem they stand.
-    parts: Table<(u8, u32)>,
+/// A search for stems, each with the rules that begin so.
+pub(super) struct Stems {
+    rules: Index<RuleIndex>,
+    /// Each four bytes of a stem.
+    parts: Filter<{ 1 << 12 }>,
+    first: ByteSet,
+    /// A bit for each two bytes, as a big-endian number, that a stem begins with.
+    two: Box<[u64]>,
+    /// Each stem, mixed to four bytes.
+    wholes: Filter<{ 1 << 11 }>,
 }
 
 /// The stem that `text` has, if it is long enough.
+#[inline]
 pub(super) fn stem(text: &[u8]) -> Option<Stem> {
     text.first_chunk::<LENGTH>().map(|stem| stem.map(|byte| byte | FOLD))
 }
 
-impl<T: Clone + Ord> Stems<T> {
-    pub(super) fn new(mut pairs: Vec<(Stem, T)>) -> Self {
-        pairs.sort_unstable();
-        pairs.dedup();
-        let mut stems = Vec::new();
-        let mut parts = Vec::new();
-        let mut first = 0;
-        for same in pairs.chunk_by(|(one, _), (other, _)| one == other) {
-            let end = first + u32::try_from(same.len()).unwrap_or(0);
-            if let Some((stem, _)) = same.first() {
-                let number = u32::try_from(stems.len()).unwrap_or(u32::MAX);
-                let windows = stem.windows(4).filter_map(|part| part.first_chunk());
-                parts.extend(
-                    (0..)
-                        .zip(windows)
-                        .map(|(offset, part)| (Gram::from_le_bytes(*part), (offset, number))),
-                );
-                stems.push((*stem, first..end));
-            }
-            first = end;
-        }
-        let values = pairs.into_iter().map(|(_, value)| value).collect();
-        Self {
-            all: stems,
-            values,
-            parts: Table::new(parts),
-        }
-    }
+#[inline]
+fn key(stem: Stem) -> u64 {
+    let [one, two, three, four, five, six, seven] = stem;
+    u64::from_le_bytes([one, two, three, four, five, six, seven, 0])
 }
 
-impl<T> Stems<T> {
-    pub(super) fn value(&self, number: u32) -> Option<&T> {
-        self.values.get(usize::try_from(number).ok()?)
+/// The stem in four bytes, which few others share.
+#[inline]
+fn mixed(stem: Stem) -> Gram {
+    let key = key(stem);
+    let [low, high] = [key & 0xFFFF_FFFF, key >> 32].map(|half| Gram::try_from(half).unwrap_or(0));
+    low ^ high.wrapping_mul(0x85EB_CA6B)
+}
+
+impl Stems {
+    pub(super) fn new(pairs: Vec<(Stem, RuleIndex)>) -> Self {
+        let all = || pairs.iter().map(|(stem, _)| *stem);
+        let mut two = vec![0; 1 << 10];
+        for [one, other, ..] in all() {
+            let pair = u16::from_be_bytes([one, other]);
+            if let Some(word) = two.get_mut(usize::from(pair >> 6)) {
+                *word |= 1 << (pair & 63);
+            }
+        }
+        let part = |stem: Stem, at: usize| stem.get(at..).and_then(gram);
+        let parts = all().flat_map(|stem| (0..=LENGTH - STRIDE).filter_map(move |at| part(stem, at)));
+        Self {
+            first: all().filter_map(|stem| stem.first().copied()).collect(),
+            two: two.into(),
+            parts: Filter::new(parts),
+            wholes: Filter::new(all().map(mixed)),
+            rules: Index::new(pairs.into_iter().map(|(stem, rule)| (key(stem), rule)).collect()),
+        }
     }
 
-    /// The first stem in `text` at or after `from`: where, and the numbers of its values.
+    pub(super) fn rule(&self, number: u32) -> Option<RuleIndex> {
+        self.rules.value(number).copied()
+    }
+
+    /// The first stem in `text` at or after `from`: where, and the numbers of its rules.
     #[inline(never)]
     pub(super) fn find(&self, text: &[u8], from: usize) -> Option<(usize, Range<u32>)> {
         let (looks, _) = text.get(from..)?.as_chunks::<STRIDE>();
-        let mut nth = 0;
-        loop {
-            nth += self.clean_looks(looks.get(nth..)?);
-            for look in looks.get(nth..)?.iter().take(AT_ONCE) {
-                if self.parts.hint(folded(*look)) & 1 != 0
-                    && let Some(found) = self.around(text, from, from + nth * STRIDE, *look)
-                {
-                    return Some(found);
-                }
-                nth += 1;
+        let (groups, rest) = looks.as_chunks::<AT_ONCE>();
+        let mut at = from;
+        for group in groups {
+            let hits = self.hits(group);
+            if hits != 0
+                && let Some(found) = self.around(text, from, at, hits)
+            {
+                return Some(found);
             }
-            if nth == looks.len() {
-                return None;
-            }
+            at += AT_ONCE * STRIDE;
         }
+        self.around(text, from, at, self.hits(rest))
     }
 
-    /// How many looks meet nothing, a multiple of [`AT_ONCE`].
+    /// A bit for each of as many as [`AT_ONCE`] looks that may fall on a part of a stem, the first one's highest.
     #[inline]
-    fn clean_looks(&self, looks: &[[u8; STRIDE]]) -> usize {
-        let (groups, _) = looks.as_chunks::<AT_ONCE>();
-        let clean = groups
-            .iter()
-            .take_while(|group| group.iter().fold(0, |any, look| any | self.parts.hint(folded(*look))) & 1 == 0);
-        clean.count() * AT_ONCE
+    fn hits(&self, looks: &[[u8; STRIDE]]) -> u8 {
+        let hit = |look: &[u8; STRIDE]| u8::from(self.parts.may_have(folded(*look)));
+        let hits = looks.iter().fold(0, |hits, look| hits << 1 | hit(look));
+        let unused = AT_ONCE.saturating_sub(looks.len());
+        hits.unbounded_shl(u32::try_from(unused).unwrap_or(0))
     }
 
-    /// The first stem from `from` on that has the bytes at `at` among its first.
-    fn around(&self, text: &[u8], from: usize, at: usize, look: [u8; STRIDE]) -> Option<(usize, Range<u32>)> {
-        self.parts
-            .values(folded(look))
-            .iter()
-            .filter_map(|(offset, number)| {
-                let start = at.checked_sub(usize::from(*offset)).filter(|start| *start >= from)?;
-                let (known, values) = self.all.get(usize::try_from(*number).ok()?)?;
-                (stem(text.get(start..)?)? == *known).then(|| (start, values.clone()))
-            })
-            .min_by_key(|(start, _)| *start)
-    }
-
-    /// The first position at or after `from` of less than a stem at the end of `text` that one could begin with.
-    pub(super) fn unfinished(&self, text: &[u8], from: usize) -> usize {
-        let first = text.len().saturating_sub(LENGTH - 1).max(from);
-        (first..text.len())
-            .find(|at| text.get(*at..).is_some_and(|rest| self.begins(rest)))
-            .unwrap_or(text.len())
-    }
-
-    /// Whether a stem can begin so.
-    pub(super) fn begins(&self, text: &[u8]) -> bool {
-        let mut folded = [0; LENGTH];
-        for (to, byte) in folded.iter_mut().zip(text) {
-            *to = byte | FOLD;
+    /// The first stem from `from` on around one of the looks from `first` on that hit.
+    #[inline(never)]
+    fn around(&self, text: &[u8], from: usize, first: usize, hits: u8) -> Option<(usize, Range<u32>)> {
+        let mut left = hits;
+        while left != 0 {
+            let nth = left.leading_zeros();
+            left &= !(0x80 >> nth);
+            let at = first + STRIDE * usize::try_from(nth).ok()?;
+            let earliest = at.saturating_sub(LENGTH - STRIDE).max(from);
+            for start in earliest..=at {
+                let stem = text.get(start..).and_then(stem)?;
+                if self.wholes.may_have(mixed(stem)) {
+                    let numbers = self.rules.numbers(key(stem));
+                    if !numbers.is_empty() {
+                        return Some((start, numbers));
+                    }
+                }
+            }
         }
-        let length = text.len().min(LENGTH);
-        let nth = self.all.partition_point(|(stem, _)| *stem < folded);
-        self.all
-            .get(nth)
-            .is_some_and(|(stem, _)| stem.get(..length) == folded.get(..length))
+        None
     }
 
-    /// The numbers of the values of the stem that `text` begins with; empty when there is none.
-    pub(super) fn numbers(&self, text: [u8; LENGTH]) -> Range<u32> {
-        let [first, second, third, fourth, ..] = text;
-        if self.parts.hint(folded([first, second, third, fourth])) & 1 == 0 {
-            return 0..0;
+    /// The numbers of the rules of the stem that `text` begins with; empty when there is none.
+    #[inline]
+    pub(super) fn numbers(&self, text: &[u8]) -> Range<u32> {
+        stem(text).map_or(0..0, |stem| self.rules.numbers(key(stem)))
+    }
+
+    /// The first position of less than a stem at the end of `text` that one could begin with; else the end.
+    pub(super) fn unfinished(&self, text: &[u8]) -> usize {
+        let first = text.len().saturating_sub(LENGTH - 1);
+        let open = |at: &usize| text.get(*at..).is_some_and(|rest| self.begins(rest));
+        (first..text.len()).find(open).unwrap_or(text.len())
+    }
+
+    /// Whether a stem may begin so; `text` is not a whole one.
+    fn begins(&self, text: &[u8]) -> bool {
+        match text {
+            [] => true,
+            [one] => self.first.contains(one | FOLD),
+            [one, two, three, four, ..] => self.parts.may_have(folded([*one, *two, *three, *four])),
+            [one, other, ..] => self.has_two(one | FOLD, other | FOLD),
         }
-        let stem = text.map(|byte| byte | FOLD);
-        let nth = self.all.binary_search_by(|(known, _)| known.cmp(&stem)).ok();
-        nth.and_then(|nth| self.all.get(nth))
-            .map_or(0..0, |(_, numbers)| numbers.clone())
+    }
+
+    fn has_two(&self, one: u8, other: u8) -> bool {
+        let pair = u16::from_be_bytes([one, other]);
+        let word = self.two.get(usize::from(pair >> 6)).copied().unwrap_or(0);
+        word & 1 << (pair & 63) != 0
     }
 }
 
@@ -159,27 +171,27 @@ mod tests {
             pieces in proptest::collection::vec("(secret_a|ACCOUNTK|aaaaaaa|postgres)?[a-eS_ ]{0,9}", 0..12),
             from in 0_usize..20,
         ) {
-            let stems: Vec<_> = (0_u32..)
+            let stems: Vec<_> = (0..)
+                .map(RuleIndex::nth)
                 .zip(["secret_a", "AccountK", "aaaaaaa", "postgres", "abcabcd"])
-                .map(|(n, text)| (stem(text.as_bytes()).unwrap(), n))
+                .map(|(rule, text)| (stem(text.as_bytes()).unwrap(), rule))
                 .collect();
             let text = pieces.concat().into_bytes();
             let from = from.min(text.len());
             let bytewise = (from..text.len()).find_map(|at| {
                 let here = stem(&text[at..])?;
-                stems.iter().find(|(stem, _)| *stem == here).map(|(_, n)| (at, *n))
+                stems.iter().find(|(stem, _)| *stem == here).map(|(_, rule)| (at, *rule))
             });
             let search = Stems::new(stems);
-            let found = search.find(&text, from).map(|(at, values)| (at, *search.value(values.start).unwrap()));
+            let found = search.find(&text, from).map(|(at, numbers)| (at, search.rule(numbers.start).unwrap()));
             prop_assert_eq!(found, bytewise);
         }
     }
 
     #[test]
     fn an_unfinished_stem_is_seen() {
-        let search = Stems::new(vec![(stem(b"AccountKey").unwrap(), 0)]);
-        assert_eq!(search.unfinished(b"x accou", 0), 2);
-        assert_eq!(search.unfinished(b"x acc", 3), 5);
-        assert_eq!(search.unfinished(b"x acx", 0), 5);
+        let search = Stems::new(vec![(stem(b"AccountKey").unwrap(), RuleIndex::nth(0))]);
+        assert_eq!(search.unfinished(b"x accou"), 2);
+        assert_eq!(search.unfinished(b"x zqx"), 5);
     }
 }

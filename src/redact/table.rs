@@ -1,90 +1,111 @@
-//! Values by four bytes of text, with a filter before them that is asked at every position.
+//! Values by a short text, and the filter that is asked first, at every position.
 
 use std::ops::Range;
 
-/// The filter's size as a power of two, in bits: it stays in the second cache, and few texts hit it by chance.
-const BITS: u32 = 21;
-/// The same in words.
-const WORDS: usize = 1 << (BITS - 6);
 /// Four bytes of text, as a little-endian number.
 pub(super) type Gram = u32;
 
-/// Values by gram. Immutable once built.
-pub(super) struct Table<T> {
-    filter: Box<[u64; WORDS]>,
+/// The first four bytes of `text`.
+#[inline]
+pub(super) fn gram(text: &[u8]) -> Option<Gram> {
+    text.first_chunk().map(|gram| Gram::from_le_bytes(*gram))
+}
+
+/// Tells of most grams that were never put in that they weren't. Of a power of two of words, so that it stays in the cache.
+pub(super) struct Filter<const WORDS: usize>(Box<[u64; WORDS]>);
+
+impl<const WORDS: usize> Filter<WORDS> {
+    pub(super) fn new(grams: impl Iterator<Item = Gram>) -> Self {
+        let mut words = no_words();
+        for gram in grams {
+            let (word, bit) = Self::place(gram);
+            if let Some(word) = words.get_mut(word) {
+                *word |= bit;
+            }
+        }
+        Self(words)
+    }
+
+    /// Whether `gram` may have been put in.
+    #[inline]
+    pub(super) fn may_have(&self, gram: Gram) -> bool {
+        let (word, bit) = Self::place(gram);
+        self.0.get(word).copied().unwrap_or(0) & bit != 0
+    }
+
+    /// The word and the bit in it for a gram: multiplied out, so that similar texts lie apart.
+    #[inline]
+    fn place(gram: Gram) -> (usize, u64) {
+        let hash = gram.wrapping_mul(0x9E37_79B1);
+        let word = usize::try_from(hash >> 11).unwrap_or(0) % WORDS;
+        (word, 1 << (hash >> 26 & 63))
+    }
+}
+
+#[expect(
+    clippy::large_stack_arrays,
+    reason = "once, when the rules are compiled; its fixed size spares the look-ups a check"
+)]
+fn no_words<const WORDS: usize>() -> Box<[u64; WORDS]> {
+    Box::new([0; WORDS])
+}
+
+/// Values by key. Immutable once built.
+pub(super) struct Index<T> {
+    /// At most half of them are taken; none is empty while taken.
     slots: Box<[Slot]>,
     values: Vec<T>,
 }
 
-/// Where the values of one gram are. Empty when there are none.
+/// Where the values of one key are. Empty when there are none.
 #[derive(Clone, Copy, Default)]
 struct Slot {
-    gram: Gram,
+    key: u64,
     first: u32,
     end: u32,
 }
 
-impl<T: Clone + Ord> Table<T> {
-    /// Takes each value once a gram.
-    pub(super) fn new(mut pairs: Vec<(Gram, T)>) -> Self {
+impl<T: Ord> Index<T> {
+    /// Takes each value once a key.
+    pub(super) fn new(mut pairs: Vec<(u64, T)>) -> Self {
         pairs.sort_unstable();
         pairs.dedup();
-        let mut table = Self {
-            filter: no_words(),
-            slots: vec![Slot::default(); (2 * pairs.len()).next_power_of_two().max(2)].into(),
-            values: pairs.iter().map(|(_, value)| value.clone()).collect(),
-        };
+        let mut slots: Box<[Slot]> = vec![Slot::default(); (2 * pairs.len()).next_power_of_two().max(2)].into();
         let mut first = 0;
         for same in pairs.chunk_by(|(one, _), (other, _)| one == other) {
             let end = first + u32::try_from(same.len()).unwrap_or(0);
-            if let Some((gram, _)) = same.first() {
-                table.insert(Slot {
-                    gram: *gram,
-                    first,
-                    end,
-                });
+            if let Some((key, _)) = same.first() {
+                let slot = Slot { key: *key, first, end };
+                insert(&mut slots, slot);
             }
             first = end;
         }
-        table
-    }
-
-    fn insert(&mut self, slot: Slot) {
-        let (word, one, other) = place(slot.gram);
-        if let Some(word) = self.filter.get_mut(word) {
-            *word |= 1 << one | 1 << other;
-        }
-        let mask = self.slots.len() - 1;
-        let mut at = hashed(slot.gram) & mask;
-        while self.slots.get(at).is_some_and(|slot| slot.first < slot.end) {
-            at = (at + 1) & mask;
-        }
-        if let Some(free) = self.slots.get_mut(at) {
-            *free = slot;
-        }
+        let values = pairs.into_iter().map(|(_, value)| value).collect();
+        Self { slots, values }
     }
 }
 
-impl<T> Table<T> {
-    /// Whether there may be values for `gram`: the lowest bit tells.
-    #[inline]
-    pub(super) fn hint(&self, gram: Gram) -> u64 {
-        let (word, one, other) = place(gram);
-        let word = self.filter.get(word).copied().unwrap_or(0);
-        word >> one & word >> other
+fn insert(slots: &mut [Slot], slot: Slot) {
+    let mask = slots.len() - 1;
+    let mut at = hashed(slot.key) & mask;
+    while slots.get(at).is_some_and(|slot| slot.first < slot.end) {
+        at = (at + 1) & mask;
     }
+    if let Some(free) = slots.get_mut(at) {
+        *free = slot;
+    }
+}
 
-    /// The numbers of the values for `gram`; empty when there are none.
-    pub(super) fn numbers(&self, gram: Gram) -> Range<u32> {
-        if self.hint(gram) & 1 == 0 {
-            return 0..0;
-        }
+impl<T> Index<T> {
+    /// The numbers of the values for `key`; empty when there are none.
+    #[inline]
+    pub(super) fn numbers(&self, key: u64) -> Range<u32> {
         let mask = self.slots.len() - 1;
-        let mut at = hashed(gram) & mask;
+        let mut at = hashed(key) & mask;
         while let Some(slot) = self.slots.get(at)
             && slot.first < slot.end
         {
-            if slot.gram == gram {
+            if slot.key == key {
                 return slot.first..slot.end;
             }
             at = (at + 1) & mask;
@@ -95,33 +116,11 @@ impl<T> Table<T> {
     pub(super) fn value(&self, number: u32) -> Option<&T> {
         self.values.get(usize::try_from(number).ok()?)
     }
-
-    /// The values for `gram`.
-    pub(super) fn values(&self, gram: Gram) -> &[T] {
-        let Range { start, end } = self.numbers(gram);
-        let [start, end] = [start, end].map(|number| usize::try_from(number).unwrap_or(0));
-        self.values.get(start..end).unwrap_or_default()
-    }
 }
 
-#[expect(
-    clippy::large_stack_arrays,
-    reason = "256 KiB, once, when the rules are compiled; its fixed size spares the look-ups a check"
-)]
-fn no_words() -> Box<[u64; WORDS]> {
-    Box::new([0; WORDS])
-}
-
-/// The filter's word and two bits in it for a gram: multiplied out, so that similar texts lie apart.
 #[inline]
-fn place(gram: Gram) -> (usize, u32, u32) {
-    let hash = gram.wrapping_mul(0x9E37_79B1);
-    let word = hash >> (32 - (BITS - 6));
-    (usize::try_from(word).unwrap_or(0), hash >> 11 & 63, hash >> 5 & 63)
-}
-
-fn hashed(gram: Gram) -> usize {
-    usize::try_from(gram.wrapping_mul(0x85EB_CA6B) >> 8).unwrap_or(0)
+fn hashed(key: u64) -> usize {
+    usize::try_from(key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -130,11 +129,25 @@ mod tests {
 
     #[test]
     fn every_value_is_found_and_no_other() {
-        let pairs: Vec<_> = (0..5000_u32).map(|n| (n.wrapping_mul(2_654_435_769) | 1, n)).collect();
-        let table = Table::new(pairs.iter().copied().chain(pairs.iter().copied()).collect());
-        for (gram, n) in &pairs {
-            assert_eq!(table.values(*gram), [*n]);
+        let keys = || (0..5000_u32).map(|n| n.wrapping_mul(2_654_435_769) | 1);
+        let pairs: Vec<_> = keys().map(u64::from).zip(0_u32..).collect();
+        let index = Index::new(pairs.iter().copied().chain(pairs.iter().copied()).collect());
+        for (key, n) in &pairs {
+            let values: Vec<_> = index
+                .numbers(*key)
+                .map(|number| *index.value(number).unwrap())
+                .collect();
+            assert_eq!(values, [*n]);
         }
-        assert!((0..5000_u32).all(|n| table.values(n * 2).is_empty()));
+        assert!((0..5000_u64).all(|n| index.numbers(n * 2).is_empty()));
+    }
+
+    #[test]
+    fn the_filter_forgets_nothing() {
+        let grams = || (0..5000_u32).map(|n| n.wrapping_mul(2_654_435_769));
+        let filter = Filter::<4096>::new(grams());
+        assert!(grams().all(|gram| filter.may_have(gram)));
+        let others = (0..50_000).filter(|gram| filter.may_have(*gram)).count();
+        assert!(others < 1000, "{others}");
     }
 }

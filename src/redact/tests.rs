@@ -44,7 +44,8 @@ fn check_cut(redactor: &Redactor, text: &[u8], cuts: &[usize], expected: &(Vec<u
         released.extend(out.drain(..).flatten());
         assert!(
             expected.0.starts_with(&released),
-            "cuts {cuts:?}: released something else"
+            "cuts {cuts:?}: {}",
+            difference(&released, &expected.0)
         );
         if matches!(redactor.settings.replacement, Replacement::SameLength) {
             let held = text.len() - rest.len() - released.len();
@@ -53,12 +54,24 @@ fn check_cut(redactor: &Redactor, text: &[u8], cuts: &[usize], expected: &(Vec<u
     }
     stream.flush(&mut out);
     released.extend(out.drain(..).flatten());
-    assert_eq!(
-        String::from_utf8_lossy(&released),
-        String::from_utf8_lossy(&expected.0),
-        "cuts {cuts:?}"
+    assert!(
+        released == expected.0,
+        "cuts {cuts:?}: {}",
+        difference(&released, &expected.0)
     );
     assert_eq!(stream.findings(), expected.1, "cuts {cuts:?}");
+}
+
+/// Where the texts part.
+fn difference(released: &[u8], expected: &[u8]) -> String {
+    let same = released
+        .iter()
+        .zip(expected)
+        .take_while(|(one, other)| one == other)
+        .count();
+    let around =
+        |text: &[u8]| String::from_utf8_lossy(&text[same.saturating_sub(80)..text.len().min(same + 80)]).into_owned();
+    format!("released {:?} for {:?}", around(released), around(expected))
 }
 
 #[track_caller]

@@ -10,8 +10,8 @@ use aho_corasick::{Anchored, BuildError, dfa};
 use super::beginning::KNOWN;
 use super::byte_set::ByteSet;
 use super::dress::Dress;
-use super::prefilter::{Entry, Found, Source};
 use super::rules::RuleIndex;
+use super::search::{Candidate, Found, Source};
 
 /// How many kinds are told apart; what is more shares their places, and is tried or heard together.
 const KINDS: usize = 64;
@@ -29,7 +29,7 @@ pub(super) struct Word {
 pub(super) struct Words {
     /// For each place in a match and each byte, a bit for each kind that can have it there.
     places: Box<[[u64; 256]]>,
-    entries: Vec<Entry>,
+    rules: Vec<RuleIndex>,
     /// The rules that need a keyword, in order, each with its bit.
     needs: Vec<(RuleIndex, u64)>,
     keywords: Keywords,
@@ -67,21 +67,17 @@ impl Words {
                 }
             }
         }
-        let plain = |word: &Word| Entry {
-            rule: word.rule,
-            dress: Dress::default(),
-        };
         let needs = words.iter().enumerate().filter(|(_, word)| !word.keywords.is_empty());
         Ok(Some(Self {
             places: places.into(),
-            entries: words.iter().map(plain).collect(),
+            rules: words.iter().map(|word| word.rule).collect(),
             needs: needs.map(|(nth, word)| (word.rule, bit(nth))).collect(),
             keywords: Keywords::new(words)?,
         }))
     }
 
-    pub(super) fn entry(&self, number: u32) -> Option<Entry> {
-        self.entries.get(usize::try_from(number).ok()?).copied()
+    pub(super) fn rule(&self, number: u32) -> Option<RuleIndex> {
+        self.rules.get(usize::try_from(number).ok()?).copied()
     }
 
     /// The next candidate at or after `from`; `before` is the byte before `text`, and `whole` says that none follow it.
@@ -101,11 +97,12 @@ impl Words {
             if rest.len() < KNOWN && !whole {
                 return Found::NoneBefore(at);
             }
-            return Found::Candidate {
+            return Found::Candidate(Candidate {
                 at,
+                dress: Dress::default(),
                 source: Source::Words,
                 numbers: self.numbers(kinds),
-            };
+            });
         }
         Found::NoneBefore(text.len())
     }
@@ -122,10 +119,10 @@ impl Words {
         kinds
     }
 
-    /// The entries from the first of the kinds to the last.
+    /// The rules from the first of the kinds to the last.
     fn numbers(&self, kinds: u64) -> std::ops::Range<u32> {
-        match u32::try_from(self.entries.len()) {
-            Ok(all) if self.entries.len() <= KINDS => {
+        match u32::try_from(self.rules.len()) {
+            Ok(all) if self.rules.len() <= KINDS => {
                 kinds.trailing_zeros()..(u64::BITS - kinds.leading_zeros()).min(all)
             }
             all => 0..all.unwrap_or(u32::MAX),

@@ -3,7 +3,7 @@
 use super::Read;
 
 /// How many bytes of indentation may follow a line break within a coded text.
-const INDENT: usize = 64;
+pub(in super::super) const INDENT: usize = 64;
 
 /// How many bits a digit carries, and with that, which alphabet it is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,18 +42,6 @@ impl Width {
             (Self::Base64, b'/' | b'_') => Some(63),
             _ => None,
         }
-    }
-
-    /// All digits for `value`.
-    pub(super) fn digits(self, value: u8) -> [u8; 2] {
-        let (one, other) = (
-            Style {
-                lower: false,
-                url: false,
-            },
-            Style { lower: true, url: true },
-        );
-        [self.digit(value, one), self.digit(value, other)]
     }
 
     /// The digit for `value`, of the kind that `like` is.
@@ -110,26 +98,30 @@ pub(in super::super) struct Bits {
     width: Width,
     /// What stands between two bytes' digits.
     gap: Option<u8>,
+    /// How many bits of the first digit belong to what stands before.
+    skip: u8,
     held: u8,
     count: u8,
 }
 
 impl Bits {
-    /// From a digit before which `count` bits of the first byte stood already; they are taken to be `held`.
-    pub(super) fn new(width: Width, held: u8, count: u8) -> Self {
+    /// From a digit of which the first `skip` bits belong to what stands before.
+    pub(in super::super) fn new(width: Width, skip: u8) -> Self {
         Self {
             width,
             gap: None,
-            held,
-            count,
+            skip,
+            held: 0,
+            count: 0,
         }
     }
 
     /// Hexadecimal digits with `gap` between the bytes.
-    pub(super) fn spaced(gap: u8) -> Self {
+    pub(in super::super) fn spaced(gap: u8) -> Self {
         Self {
             width: Width::Hex,
             gap: Some(gap),
+            skip: 0,
             held: 0,
             count: 0,
         }
@@ -157,8 +149,9 @@ impl Bits {
             if let Some(value) = self.width.value(byte) {
                 between = false;
                 indent = None;
-                let bits = u16::from(self.held) << self.width.bits() | u16::from(value);
-                self.count += self.width.bits();
+                let fresh = self.width.bits() - std::mem::take(&mut self.skip);
+                let bits = u16::from(self.held) << fresh | u16::from(value) & ((1 << fresh) - 1);
+                self.count += fresh;
                 if self.count >= 8 {
                     self.count -= 8;
                     let [whole, _] = (bits >> self.count).to_le_bytes();
@@ -181,7 +174,7 @@ impl Bits {
         }
     }
 
-    /// Writes `wanted` in the digits of `outer`, the first of which carries on from the bits held.
+    /// Writes `wanted` in the digits of `outer`; the first bits of the first are left as they are.
     pub(super) fn write(self, outer: &mut [u8], wanted: &[u8]) {
         let digits: Vec<u8> = outer
             .iter()
@@ -189,20 +182,17 @@ impl Bits {
             .filter(|byte| self.width.value(*byte).is_some())
             .collect();
         let style = Style::of(&digits);
-        let mut skipped = self.count;
+        let mut kept = self.skip;
         let mut bits = wanted
             .iter()
             .flat_map(|byte| (0..8).rev().map(move |nth| byte >> nth & 1));
-        while skipped > 0 {
-            skipped -= 1;
-            bits.next();
-        }
         for digit in outer.iter_mut() {
             let Some(was) = self.width.value(*digit) else {
                 continue;
             };
             let mut value = was;
-            for nth in (0..self.width.bits()).rev() {
+            let fresh = self.width.bits() - std::mem::take(&mut kept);
+            for nth in (0..fresh).rev() {
                 let Some(bit) = bits.next() else { break };
                 value = value & !(1 << nth) | bit << nth;
             }

@@ -8,14 +8,12 @@
 
 mod bits;
 mod escapes;
-mod forms;
 mod glyphs;
 
 use std::ops::Range;
 
-use bits::{Bits, Width};
+pub(super) use bits::{Bits, INDENT, Width};
 pub(super) use escapes::{Unit, is_lead, unit};
-pub(super) use forms::{Coded, coded, escaped, in_usual_cases};
 
 /// How many coats may lie over one another.
 const COATS: usize = 2;
@@ -69,7 +67,7 @@ impl Dress {
 
     /// Coded in base64 from here on.
     pub(super) fn base64() -> Self {
-        Self::coat(Coat::Bits(Bits::new(Width::Base64, 0, 0)))
+        Self::coat(Coat::Bits(Bits::new(Width::Base64, 0)))
     }
 
     /// Under another coat, which lies over those there are. Nothing when there are too many.

@@ -1,0 +1,310 @@
+//! What lies beneath one layer of a text: a stretch of it decoded, with the place of each byte.
+
+use std::sync::LazyLock;
+
+use super::dress::{Bits, Coat, Escapes, INDENT, Unit, Width, unit};
+use super::gates::Coding;
+
+/// How far a view reaches behind what it was opened for.
+const REACH: usize = 1024;
+/// All that begins so far before the end of a cut view is seen in the next one. It is more than what is needed to tell what begins.
+pub(super) const SLACK: usize = 256;
+/// How many digits before a gate may belong to what begins there: as many as make whole groups in each coding.
+const BEFORE: usize = 24;
+/// How far they may lie apart.
+const BACK: usize = 192;
+/// Stands for what is no digit.
+const NONE: u8 = 0xFF;
+
+/// A decoded stretch of a text.
+pub(super) struct View {
+    pub(super) bytes: Vec<u8>,
+    /// Where in the text each byte begins, and at last what was not read any more.
+    places: Vec<usize>,
+    layer: Layer,
+    /// All that begins before this place of the text, in the same phase of its digits, is seen in this view or an earlier one.
+    pub(super) read: usize,
+}
+
+/// What is taken off.
+#[derive(Clone, Copy)]
+enum Layer {
+    Escapes,
+    /// Digits; how many bits of the first one belong to what stands before.
+    Digits {
+        width: Width,
+        skip: u8,
+    },
+    Spaced(u8),
+    Utf16,
+}
+
+impl View {
+    fn new(layer: Layer) -> Self {
+        Self {
+            bytes: Vec::new(),
+            places: Vec::new(),
+            layer,
+            read: 0,
+        }
+    }
+
+    /// The legible bytes around `gate`, but of nothing before `floor`.
+    pub(super) fn beneath(text: &[u8], coding: Coding, gate: usize, floor: usize) -> Self {
+        let width = match coding {
+            Coding::Base64 => Width::Base64,
+            Coding::Base32 => Width::Base32,
+            Coding::Hex => Width::Hex,
+            Coding::Spaced => return Self::spaced(text, gate),
+            Coding::Utf16 => return Self::utf16(text, gate),
+        };
+        let (start, skip) = first_digit(text, width, coding.group(), gate, floor);
+        Self::digits(text, width, start, skip, gate)
+    }
+
+    /// What the digits from `start` on stand for: all up to the first illegible byte after `gate`, and from the last before it.
+    fn digits(text: &[u8], width: Width, start: usize, skip: u8, gate: usize) -> Self {
+        let values = values(width);
+        let mut limit = text.len().min(gate + REACH);
+        let mut view = Self::new(Layer::Digits { width, skip });
+        let mut line = None;
+        let mut skip = skip;
+        let (mut held, mut count) = (0_u32, 0);
+        let mut indent = None;
+        let (mut begin, mut at) = (start, start);
+        while let Some(byte) = text.get(at..limit).and_then(<[u8]>::first) {
+            let value = values.get(usize::from(*byte)).copied().unwrap_or(NONE);
+            if value == NONE {
+                indent = match (byte, indent) {
+                    (b'\r' | b'\n', _) => Some(0),
+                    (b' ' | b'\t', Some(depth)) if depth < INDENT => Some(depth + 1),
+                    _ => break,
+                };
+                if at > gate && line.is_none() {
+                    // The digits' phase is another one in the next line, which has a gate of its own.
+                    line = Some(at);
+                    limit = limit.min(at + SLACK);
+                }
+                at += 1;
+                continue;
+            }
+            indent = None;
+            if count == 0 {
+                begin = at;
+            }
+            let fresh = width.bits() - std::mem::take(&mut skip);
+            held = held << fresh | u32::from(value) & ((1 << fresh) - 1);
+            count += fresh;
+            at += 1;
+            if count < 8 {
+                continue;
+            }
+            count -= 8;
+            let [byte, ..] = (held >> count).to_le_bytes();
+            if is_legible(byte) {
+                view.bytes.push(byte);
+                view.places.push(begin);
+            } else if at > gate {
+                view.read = line.unwrap_or(at);
+                return view.ended(at);
+            } else {
+                let skip = if count > 0 { width.bits() - count } else { 0 };
+                view = Self::new(Layer::Digits { width, skip });
+            }
+            begin = at - 1;
+        }
+        let is_cut = at == limit && limit < text.len();
+        view.read = line.unwrap_or(if is_cut { at.saturating_sub(SLACK) } else { at });
+        view.ended(if count > 0 { begin } else { at })
+    }
+
+    /// Hexadecimal digits with the same gap between each two.
+    fn spaced(text: &[u8], start: usize) -> Self {
+        let gap = text.get(start + 2).copied().unwrap_or(b' ');
+        let limit = text.len().min(start + REACH);
+        let mut view = Self::new(Layer::Spaced(gap));
+        let value = |at: usize| text.get(at..limit)?.first().and_then(|digit| Width::Hex.value(*digit));
+        let mut at = start;
+        while let (Some(upper), Some(lower)) = (value(at), value(at + 1))
+            && is_legible(upper << 4 | lower)
+        {
+            view.bytes.push(upper << 4 | lower);
+            view.places.push(at);
+            at += 2;
+            if text.get(at) != Some(&gap) {
+                break;
+            }
+            at += 1;
+        }
+        view.read = at.saturating_sub(if at + 3 > limit { SLACK } else { 0 });
+        view.ended(at)
+    }
+
+    /// Characters of ASCII, each with a zero after it.
+    fn utf16(text: &[u8], start: usize) -> Self {
+        let limit = text.len().min(start + REACH);
+        let mut view = Self::new(Layer::Utf16);
+        let mut at = start;
+        while let Some(byte) = text.get(at..limit).and_then(<[u8]>::first)
+            && *byte != 0
+            && is_legible(*byte)
+        {
+            view.bytes.push(*byte);
+            view.places.push(at);
+            at += 2;
+            if text.get(at - 1) != Some(&0) {
+                break;
+            }
+        }
+        view.read = at.saturating_sub(if at + 2 > limit { SLACK } else { 0 });
+        view.ended(at.min(text.len()))
+    }
+
+    /// What the characters stand for from `start` on, where one begins, as long as `goes_on` says of the next so.
+    pub(super) fn unescaped(text: &[u8], start: usize, whole: bool, mut goes_on: impl FnMut(usize) -> bool) -> Self {
+        let mut view = Self::new(Layer::Escapes);
+        let mut at = start;
+        while goes_on(at) {
+            match unit(text, at, whole, Escapes::All) {
+                Unit::Byte { byte, next } => {
+                    view.bytes.push(byte);
+                    view.places.push(at);
+                    at = next;
+                }
+                Unit::Skipped { next } => at = next,
+                Unit::Pause | Unit::End => break,
+            }
+        }
+        view.ended(at)
+    }
+
+    /// What the last digits of `text`, at most `count` of them, stand for, when the first `missing` of their first group of digits stand
+    /// before them.
+    pub(super) fn last_digits(text: &[u8], width: Width, count: usize, missing: usize) -> Self {
+        let values = values(width);
+        let value = |byte: &u8| values.get(usize::from(*byte)).copied().unwrap_or(NONE);
+        let is_digit = |byte: &&u8| value(byte) != NONE || byte.is_ascii_whitespace();
+        let digits = text.iter().rev().take(count).take_while(is_digit).count();
+        let (over, skip) = without_first(width, missing);
+        let start = (text.len() - digits + over).min(text.len());
+        Self::digits(text, width, start, skip, text.len())
+    }
+
+    /// The spaced digits at the end of `text`, `behind` of which belong to a pair that has no gap behind it.
+    pub(super) fn last_spaced(text: &[u8], behind: usize) -> Option<Self> {
+        let digit = |at: usize| Width::Hex.value(*text.get(at)?);
+        let mut start = text.len().checked_sub(behind)?;
+        if !(start..text.len()).all(|at| digit(at).is_some()) {
+            return None;
+        }
+        let gap = text.get(start.checked_sub(1)?).copied();
+        let gap = gap.filter(|gap| matches!(gap, b':' | b' ' | b'-' | b','))?;
+        while let Some(before) = start.checked_sub(3)
+            && text.len() - before <= BACK
+            && text.get(start - 1) == Some(&gap)
+            && let (Some(upper), Some(lower)) = (digit(before), digit(before + 1))
+            && is_legible(upper << 4 | lower)
+        {
+            start = before;
+        }
+        Some(Self::spaced(text, start))
+    }
+
+    /// The characters at the end of `text`, `behind` of which have no zero behind them.
+    pub(super) fn last_utf16(text: &[u8], behind: usize) -> Option<Self> {
+        let mut start = text.len().checked_sub(behind)?;
+        while let Some(before) = start.checked_sub(2)
+            && text.len() - before <= BACK
+            && let Some([character, 0]) = text.get(before..start)
+            && *character != 0
+            && is_legible(*character)
+        {
+            start = before;
+        }
+        (start < text.len()).then(|| Self::utf16(text, start))
+    }
+
+    fn ended(mut self, at: usize) -> Self {
+        self.places.push(at);
+        self
+    }
+
+    /// Where in the text the byte at `at` begins; behind the last, where the view ends.
+    pub(super) fn place(&self, at: usize) -> usize {
+        let last = || self.places.last().copied().unwrap_or(0);
+        self.places.get(at).copied().unwrap_or_else(last)
+    }
+
+    /// Where the view ends in the text.
+    pub(super) fn end(&self) -> usize {
+        self.place(self.bytes.len())
+    }
+
+    /// The coat under which the byte at `at` begins; none if escapes were taken off.
+    pub(super) fn coat(&self, at: usize) -> Option<Coat> {
+        match self.layer {
+            Layer::Escapes => None,
+            Layer::Digits { width, skip } => {
+                let bits = (usize::from(skip) + 8 * at) % usize::from(width.bits());
+                Some(Coat::Bits(Bits::new(width, u8::try_from(bits).unwrap_or(0))))
+            }
+            Layer::Spaced(gap) => Some(Coat::Bits(Bits::spaced(gap))),
+            Layer::Utf16 => Some(Coat::Utf16),
+        }
+    }
+}
+
+/// The first digit around `gate` that can be read, and how many of its bits belong to a byte that can't.
+fn first_digit(text: &[u8], width: Width, group: usize, gate: usize, floor: usize) -> (usize, u8) {
+    let floor = floor.max(gate.saturating_sub(BACK));
+    let (mut start, mut count) = (gate, 0);
+    let mut broken = true;
+    for (at, byte) in (floor..gate).zip(text.get(floor..gate).unwrap_or_default()).rev() {
+        match byte {
+            byte if width.value(*byte).is_some() => {
+                if !broken || count == BEFORE {
+                    break;
+                }
+                (start, count) = (at, count + 1);
+            }
+            b'\r' | b'\n' => broken = true,
+            // Indentation, if a line break stands before it.
+            b' ' | b'\t' => broken = false,
+            _ => break,
+        }
+    }
+    let (over, skip) = without_first(width, (group - count % group) % group);
+    (start + over, skip)
+}
+
+/// How many digits of a group from which the first `missing` are missing stand for nothing, and how many bits of the one after them.
+fn without_first(width: Width, missing: usize) -> (usize, u8) {
+    let bits = usize::from(width.bits());
+    let skip = (8 - bits * missing % 8) % 8;
+    (skip / bits, u8::try_from(skip % bits).unwrap_or(0))
+}
+
+/// Whether a text that is worth reading has this byte: visible ASCII, blanks, and the upper half of UTF-16.
+#[inline]
+fn is_legible(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r' | 0)
+}
+
+/// What each byte stands for as a digit.
+fn values(width: Width) -> &'static [u8; 256] {
+    fn of(width: Width) -> [u8; 256] {
+        let mut values = [NONE; 256];
+        for (digit, value) in (0..=u8::MAX).zip(&mut values) {
+            *value = width.value(digit).unwrap_or(NONE);
+        }
+        values
+    }
+    static HEX: LazyLock<[u8; 256]> = LazyLock::new(|| of(Width::Hex));
+    static BASE32: LazyLock<[u8; 256]> = LazyLock::new(|| of(Width::Base32));
+    static BASE64: LazyLock<[u8; 256]> = LazyLock::new(|| of(Width::Base64));
+    match width {
+        Width::Hex => &HEX,
+        Width::Base32 => &BASE32,
+        Width::Base64 => &BASE64,
+    }
+}
