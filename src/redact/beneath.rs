@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::dress::{Dress, Escapes, Unit, Width, is_lead, unit};
+use super::dress::{Dress, Escapes, Unit, is_lead, unit};
 use super::gates::{CODINGS, Gates};
 use super::plain::{Begun, LEGIBLE, Plain, Texts};
 use super::triggers::Triggers;
-use super::view::{SLACK, View};
+use super::view::{SLACK, View, last_legible};
 
 /// How many digits belong together at most.
 const GROUP: usize = 8;
@@ -227,28 +227,5 @@ fn open(texts: &Texts, text: &[u8], floor: usize) -> usize {
     let start = synced(text, floor, tail(if escaped { SPAN } else { BEFORE }), false);
     let view = View::unescaped(text, start, false, |_| true);
     let plain = texts.unfinished(&view.bytes);
-    view.place(plain.min(open_coats(texts, &view.bytes, 2)))
-}
-
-/// The same for what lies beneath as many as `depth` coats.
-fn open_coats(texts: &Texts, text: &[u8], depth: usize) -> usize {
-    let Some(depth) = depth.checked_sub(1) else {
-        return text.len();
-    };
-    let open = |view: View| {
-        let here = texts.unfinished_legible(&view.bytes);
-        view.place(here.min(open_coats(texts, &view.bytes, depth)))
-    };
-    last_views(text).map(open).min().unwrap_or(text.len())
-}
-
-/// All that the end of `text` may be beneath a coat.
-fn last_views(text: &[u8]) -> impl Iterator<Item = View> {
-    let digits = [(Width::Base64, 4), (Width::Base32, 8), (Width::Hex, 2)];
-    let digits = digits
-        .into_iter()
-        .flat_map(move |(width, group)| (0..group).map(move |missing| View::last_digits(text, width, BEFORE, missing)));
-    let spaced = (0..3).filter_map(|behind| View::last_spaced(text, behind));
-    let utf16 = (0..2).filter_map(|behind| View::last_utf16(text, behind));
-    digits.chain(spaced).chain(utf16)
+    view.place(plain.min(last_legible(&view.bytes)))
 }

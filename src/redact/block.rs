@@ -44,13 +44,6 @@ impl Block {
         let [first, second, third, fourth] = self.0.map(|part| u64::from(class(part).to_bitmask()));
         first | second << 16 | third << 32 | fourth << 48
     }
-
-    /// Whether `class` marks any byte.
-    #[inline]
-    pub(super) fn has(&self, class: impl Fn(u8x16) -> u8x16) -> bool {
-        let [first, second, third, fourth] = self.0.map(class);
-        ((first | second) | (third | fourth)).to_bitmask() != 0
-    }
 }
 
 /// From `first` to `last`.
@@ -113,7 +106,6 @@ mod tests {
             let block = Block::new(&[byte; BLOCK]);
             let check = |class: fn(u8x16) -> u8x16, is: bool| {
                 assert_eq!(block.bits(class), if is { u64::MAX } else { 0 }, "{byte:#x}");
-                assert_eq!(block.has(class), is);
             };
             check(letter, byte.is_ascii_alphabetic());
             check(digit, byte.is_ascii_digit());

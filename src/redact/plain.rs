@@ -69,17 +69,6 @@ impl Texts {
         let grams = self.grams.unfinished(text);
         grams.min(self.stems.unfinished(text)).min(self.rare.unfinished(text))
     }
-
-    /// The same for text beneath a coat, which is not looked at until enough of it is there.
-    pub(super) fn unfinished_legible(&self, text: &[u8]) -> usize {
-        let first = text.len().saturating_sub(LEGIBLE - 1);
-        let begins = |at: &usize| {
-            let rest = text.get(*at..).unwrap_or_default();
-            !self.stems.numbers(rest).is_empty() || self.rare.begins(rest)
-        };
-        let begun = (first..text.len()).find(begins).unwrap_or(text.len());
-        begun.min(self.unfinished(text))
-    }
 }
 
 fn each(find: impl Fn(usize) -> Option<(usize, Range<u32>)>, mut found: impl FnMut(usize, Range<u32>)) {

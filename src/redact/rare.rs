@@ -86,12 +86,6 @@ impl RareTexts {
         self.longest
     }
 
-    /// Whether one of the texts stands at the beginning of `text`.
-    pub(super) fn begins(&self, text: &[u8]) -> bool {
-        let first = text.first().is_some_and(|first| self.first.contains(*first));
-        first && self.texts.iter().any(|(known, _)| text.starts_with(known))
-    }
-
     /// The first position at the end of `text` where one of the texts has begun, else the end.
     pub(super) fn unfinished(&self, text: &[u8]) -> usize {
         let first = (text.len() + 1).saturating_sub(self.longest);

@@ -124,12 +124,6 @@ impl Stems {
         None
     }
 
-    /// The numbers of the rules of the stem that `text` begins with; empty when there is none.
-    #[inline]
-    pub(super) fn numbers(&self, text: &[u8]) -> Range<u32> {
-        stem(text).map_or(0..0, |stem| self.rules.numbers(key(stem)))
-    }
-
     /// The first position of less than a stem at the end of `text` that one could begin with; else the end.
     pub(super) fn unfinished(&self, text: &[u8]) -> usize {
         let first = text.len().saturating_sub(LENGTH - 1);

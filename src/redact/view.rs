@@ -11,6 +11,8 @@ const REACH: usize = 1024;
 pub(super) const SLACK: usize = 256;
 /// How many digits before a gate may belong to what begins there: as many as make whole groups in each coding.
 const BEFORE: usize = 24;
+/// How much text at its end may be needed to tell what begins there beneath two coats.
+const TAIL: usize = 96;
 /// How far they may lie apart.
 const BACK: usize = 192;
 /// Stands for what is no digit.
@@ -178,52 +180,6 @@ impl View {
         view.ended(at)
     }
 
-    /// What the last digits of `text`, at most `count` of them, stand for, when the first `missing` of their first group of digits stand
-    /// before them.
-    pub(super) fn last_digits(text: &[u8], width: Width, count: usize, missing: usize) -> Self {
-        let values = values(width);
-        let value = |byte: &u8| values.get(usize::from(*byte)).copied().unwrap_or(NONE);
-        let is_digit = |byte: &&u8| value(byte) != NONE || byte.is_ascii_whitespace();
-        let digits = text.iter().rev().take(count).take_while(is_digit).count();
-        let (over, skip) = without_first(width, missing);
-        let start = (text.len() - digits + over).min(text.len());
-        Self::digits(text, width, start, skip, text.len())
-    }
-
-    /// The spaced digits at the end of `text`, `behind` of which belong to a pair that has no gap behind it.
-    pub(super) fn last_spaced(text: &[u8], behind: usize) -> Option<Self> {
-        let digit = |at: usize| Width::Hex.value(*text.get(at)?);
-        let mut start = text.len().checked_sub(behind)?;
-        if !(start..text.len()).all(|at| digit(at).is_some()) {
-            return None;
-        }
-        let gap = text.get(start.checked_sub(1)?).copied();
-        let gap = gap.filter(|gap| matches!(gap, b':' | b' ' | b'-' | b','))?;
-        while let Some(before) = start.checked_sub(3)
-            && text.len() - before <= BACK
-            && text.get(start - 1) == Some(&gap)
-            && let (Some(upper), Some(lower)) = (digit(before), digit(before + 1))
-            && is_legible(upper << 4 | lower)
-        {
-            start = before;
-        }
-        Some(Self::spaced(text, start))
-    }
-
-    /// The characters at the end of `text`, `behind` of which have no zero behind them.
-    pub(super) fn last_utf16(text: &[u8], behind: usize) -> Option<Self> {
-        let mut start = text.len().checked_sub(behind)?;
-        while let Some(before) = start.checked_sub(2)
-            && text.len() - before <= BACK
-            && let Some([character, 0]) = text.get(before..start)
-            && *character != 0
-            && is_legible(*character)
-        {
-            start = before;
-        }
-        (start < text.len()).then(|| Self::utf16(text, start))
-    }
-
     fn ended(mut self, at: usize) -> Self {
         self.places.push(at);
         self
@@ -252,6 +208,111 @@ impl View {
             Layer::Utf16 => Some(Coat::Utf16),
         }
     }
+}
+
+/// Where at the end of `text` something begins that is legible beneath a coat as far as the text goes; else the end.
+///
+/// Every way is tried in which the text may have begun before.
+pub(super) fn last_legible(text: &[u8]) -> usize {
+    let codings = [(Width::Base64, 4), (Width::Base32, 8), (Width::Hex, 2)];
+    let digits = codings
+        .into_iter()
+        .flat_map(|(width, group)| (0..group).map(move |missing| last_legible_digits(text, width, missing)));
+    let spaced = (0..3).map(|behind| last_spaced(text, behind));
+    let utf16 = (0..2).map(|behind| last_utf16(text, behind));
+    digits.chain(spaced).chain(utf16).min().unwrap_or(text.len())
+}
+
+/// The same for digits, the first `missing` of whose group stand before the text.
+fn last_legible_digits(text: &[u8], width: Width, missing: usize) -> usize {
+    let values = values(width);
+    let value = |byte: u8| values.get(usize::from(byte)).copied().unwrap_or(NONE);
+    if !text
+        .last()
+        .is_some_and(|last| value(*last) != NONE || last.is_ascii_whitespace())
+    {
+        return text.len();
+    }
+    let (over, first_skip) = without_first(width, missing);
+    let (mut held, mut count, mut begin) = (0_u32, 0, text.len());
+    let (mut pass_over, mut skip) = (over, first_skip);
+    let mut stretch = None;
+    let mut indent = None;
+    let from = text.len().saturating_sub(TAIL);
+    for (at, byte) in (from..).zip(text.get(from..).unwrap_or_default()) {
+        let value = value(*byte);
+        if value == NONE {
+            indent = match (byte, indent) {
+                (b'\r' | b'\n', _) => Some(0),
+                (b' ' | b'\t', Some(depth)) if depth < INDENT => Some(depth + 1),
+                _ => {
+                    (count, pass_over, skip, stretch) = (0, over, first_skip, None);
+                    None
+                }
+            };
+            continue;
+        }
+        indent = None;
+        if pass_over > 0 {
+            pass_over -= 1;
+            continue;
+        }
+        if count == 0 {
+            begin = at;
+        }
+        let fresh = width.bits() - std::mem::take(&mut skip);
+        held = held << fresh | u32::from(value) & ((1 << fresh) - 1);
+        count += fresh;
+        if count < 8 {
+            continue;
+        }
+        count -= 8;
+        let [whole, ..] = (held >> count).to_le_bytes();
+        stretch = is_legible(whole).then(|| stretch.unwrap_or(begin));
+        begin = at;
+    }
+    let incomplete = if count > 0 { begin } else { text.len() };
+    stretch.unwrap_or(incomplete)
+}
+
+/// The same for spaced digits, of the last pair of which `behind` are there and no gap.
+fn last_spaced(text: &[u8], behind: usize) -> usize {
+    let digit = |at: usize| Width::Hex.value(*text.get(at)?);
+    let Some(mut start) = text.len().checked_sub(behind) else {
+        return text.len();
+    };
+    let gap = start.checked_sub(1).and_then(|gap| text.get(gap)).copied();
+    let is_gap = gap.is_some_and(|gap| matches!(gap, b':' | b' ' | b'-' | b','));
+    if !is_gap || !(start..text.len()).all(|at| digit(at).is_some()) {
+        return text.len();
+    }
+    while let Some(before) = start.checked_sub(3)
+        && text.len() - before <= BACK
+        && text.get(start - 1).copied() == gap
+        && let (Some(upper), Some(lower)) = (digit(before), digit(before + 1))
+        && is_legible(upper << 4 | lower)
+    {
+        start = before;
+    }
+    start
+}
+
+/// The same for UTF-16, of whose last characters `behind` are there without a zero behind them.
+fn last_utf16(text: &[u8], behind: usize) -> usize {
+    let Some(paired) = text.len().checked_sub(behind) else {
+        return text.len();
+    };
+    let mut start = paired;
+    while let Some(before) = start.checked_sub(2)
+        && text.len() - before <= BACK
+        && let Some([character, 0]) = text.get(before..start)
+        && *character != 0
+        && is_legible(*character)
+    {
+        start = before;
+    }
+    // A single character is held as it lies open, if something begins with it.
+    if start < paired { start } else { text.len() }
 }
 
 /// The first digit around `gate` that can be read, and how many of its bits belong to a byte that can't.

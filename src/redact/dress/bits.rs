@@ -127,14 +127,6 @@ impl Bits {
         }
     }
 
-    pub(super) fn width(self) -> Width {
-        self.width
-    }
-
-    pub(super) fn has_gap(self) -> bool {
-        self.gap.is_some()
-    }
-
     /// The next byte; `pull` gives what lies over the digits.
     pub(super) fn read(&mut self, at: usize, mut pull: impl FnMut(usize) -> Read) -> Read {
         let mut at = at;
