@@ -217,7 +217,7 @@ impl Pair {
         };
         // The upper halves of characters are zeros: `A` stands in the same places of each eight digits.
         let zero = self.bits(|digits| digits.zero_of_base64);
-        let pairs = zero >> 4 & zero >> 7;
+        let pairs = first & zero >> 4 & second >> 5 & zero >> 7;
         let wide = if pairs == 0 { 0 } else { low(in_a_row(pairs, 8, 3)) };
         ascii | wide
     }

@@ -59,7 +59,10 @@ impl Beginnings {
     /// Takes a rule in.
     pub(super) fn add(&mut self, rule: RuleIndex, automaton: &Automaton) -> Result<(), NoBeginning> {
         let beginnings = automaton.beginnings();
-        if automaton.begins_with_run() && self.add_grams(&beginnings, rule, stands_apart(automaton)) {
+        let apart = stands_apart(automaton);
+        // What has to stand apart is looked up at few places. Otherwise a long text is found in fewer looks.
+        let long = !apart && beginnings.iter().all(|beginning| beginning.fixed >= stems::LENGTH);
+        if !long && automaton.begins_with_run() && self.add_grams(&beginnings, rule, apart) {
             return Ok(());
         }
         if beginnings.iter().any(is_common) {

@@ -2,7 +2,7 @@
 
 use memchr::{memchr_iter, memchr3_iter};
 
-use super::dress::{Escapes, Unit, unit};
+use super::dress::{Escapes, Glyph, Unit, glyph_at, unit};
 
 /// How much text is asked at once whether all of it is ASCII.
 const STEP: usize = 64;
@@ -36,7 +36,7 @@ impl Triggers {
     /// for; else the end.
     pub(super) fn next(&mut self, text: &[u8], at: usize, whole: bool) -> usize {
         let escape = Next::after(&mut self.escape, at, || next_escape(text, at, whole));
-        let character = Next::after(&mut self.character, at, || next_beyond_ascii(text, at, whole));
+        let character = Next::after(&mut self.character, at, || next_beyond_ascii(text, at));
         escape.min(character)
     }
 }
@@ -63,6 +63,16 @@ fn stands_for_another(text: &[u8], at: usize, whole: bool) -> bool {
     }
 }
 
+/// Whether the character beyond ASCII at `at` is read as another one, or not seen, and stands beside one that could belong to it.
+fn is_read_otherwise(text: &[u8], at: usize) -> bool {
+    let Some((Glyph::Like(_) | Glyph::Unseen, next)) = glyph_at(text, at) else {
+        return false;
+    };
+    let is_open = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_graphic);
+    let follows = || glyph_at(text, next).is_none_or(|(glyph, _)| glyph != Glyph::Other);
+    is_open(at.checked_sub(1).and_then(|left| text.get(left))) || is_open(text.get(next)) || follows()
+}
+
 /// Whether a text that begins with a byte of escapes may be one.
 fn begins_escape(text: &[u8]) -> bool {
     match text {
@@ -75,7 +85,7 @@ fn begins_escape(text: &[u8]) -> bool {
 }
 
 /// The next character beyond ASCII at or after `at` that is read as one of it, or not seen; else the end.
-fn next_beyond_ascii(text: &[u8], at: usize, whole: bool) -> usize {
+fn next_beyond_ascii(text: &[u8], at: usize) -> usize {
     let mut at = at;
     while let Some(block) = text
         .get(at..text.len().min(at + STEP))
@@ -84,7 +94,7 @@ fn next_beyond_ascii(text: &[u8], at: usize, whole: bool) -> usize {
         if !block.is_ascii() {
             let stands_for = |ahead: &usize| {
                 let is_lead = block.get(*ahead).is_some_and(|byte| *byte >= 0xC2);
-                is_lead && stands_for_another(text, at + *ahead, whole)
+                is_lead && is_read_otherwise(text, at + *ahead)
             };
             if let Some(ahead) = (0..block.len()).find(stands_for) {
                 return at + ahead;

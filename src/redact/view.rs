@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::dress::{Bits, Coat, Escapes, INDENT, Unit, Width, unit};
+use super::dress::{Bits, Coat, Escapes, INDENT, Unit, Width, reads_as_itself, unit};
 use super::gates::Coding;
 
 /// How far a view reaches behind what it was opened for.
@@ -167,6 +167,12 @@ impl View {
         let mut view = Self::new(Layer::Escapes);
         let mut at = start;
         while goes_on(at) {
+            if let Some(byte) = text.get(at).filter(|byte| reads_as_itself(**byte)) {
+                view.bytes.push(*byte);
+                view.places.push(at);
+                at += 1;
+                continue;
+            }
             match unit(text, at, whole, Escapes::All) {
                 Unit::Byte { byte, next } => {
                     view.bytes.push(byte);

@@ -64,6 +64,12 @@ pub(in super::super) fn is_lead(byte: u8) -> bool {
     matches!(byte, b'\\' | b'%' | b'&' | b'=' | 0x80..)
 }
 
+/// Whether this byte is read as it stands, whatever follows.
+#[inline]
+pub(in super::super) fn reads_as_itself(byte: u8) -> bool {
+    !is_lead(byte) || matches!(byte, 0x80..=0xBF)
+}
+
 /// The character at `at`; `whole` when nothing follows `text`.
 ///
 /// Where the first character of an escape is itself escaped, as in `%5Cu0067`, the escape is read beneath.

@@ -1,5 +1,7 @@
 //! Characters beyond ASCII that are read as one of its own, or not seen at all.
 
+use std::sync::LazyLock;
+
 /// What a character is to a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Glyph {
@@ -118,8 +120,23 @@ const RUNS: [(u32, u32, u8); 6] = [
     (0x2070, 1, b'0'),
 ];
 
+/// The code points before this one are looked up in a table: most text that isn't ASCII is made of them.
+const TABLE: u32 = 0x2400;
+/// The ideographs and syllables that no character between them is taken for another.
+const ITSELF: [std::ops::RangeInclusive<u32>; 2] = [0x3165..=0xA788, 0xA78A..=0xFDFF];
+
 /// What the character of that code point is to a reader.
 pub(in super::super) fn glyph(code: u32) -> Glyph {
+    static GLYPHS: LazyLock<Vec<Glyph>> = LazyLock::new(|| (0..TABLE).map(searched).collect());
+    let known = usize::try_from(code).ok().and_then(|nth| GLYPHS.get(nth));
+    match known {
+        Some(glyph) => *glyph,
+        None if ITSELF.iter().any(|range| range.contains(&code)) => Glyph::Other,
+        None => searched(code),
+    }
+}
+
+fn searched(code: u32) -> Glyph {
     match code {
         0xAD
         | 0x34F
@@ -191,6 +208,13 @@ mod tests {
     #[test]
     fn look_alikes_are_sorted() {
         assert!(LOOK_ALIKES.is_sorted_by(|one, other| one.0 < other.0));
+    }
+
+    #[test]
+    fn what_is_known_beforehand_is_what_a_search_finds() {
+        for code in 0..0x1_0000 {
+            assert_eq!(glyph(code), searched(code), "{code:#x}");
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@ mod glyphs;
 use std::ops::Range;
 
 pub(super) use bits::{Bits, INDENT, Width};
-pub(super) use escapes::{Unit, is_lead, unit};
+pub(super) use escapes::{Unit, is_lead, reads_as_itself, unit};
+pub(super) use glyphs::{Glyph, glyph_at};
 
 /// How many coats may lie over one another.
 const COATS: usize = 2;
