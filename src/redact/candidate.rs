@@ -245,7 +245,7 @@ impl Open {
                     },
                 },
             };
-            let left = before.of(pass.text, self.start).character();
+            let left = before.character_at(pass.text, self.start);
             if self.source == Source::Numbers && left.is_some_and(continues_number) {
                 continue;
             }
@@ -303,10 +303,7 @@ impl Open {
             });
         }
         let (bytes, ends) = dress.decode_to(pass.text.get(self.start..end)?, read);
-        let left = before
-            .of(pass.text, self.start)
-            .character()
-            .filter(|_| !dress.has_coat());
+        let left = before.character_at(pass.text, self.start).filter(|_| !dress.has_coat());
         let part = secret_in(rule, left, &bytes, bytes.len(), None)?;
         let last = ends.get(part.end.checked_sub(1)?)?;
         pass.passes(rule, bytes.get(part.clone())?, Some(&bytes))
@@ -336,7 +333,7 @@ impl Open {
     }
 
     fn secret_part(&self, pass: &Pass<'_>, rule: &Rule, before: Left, end: usize) -> Option<Range<usize>> {
-        let left = before.of(pass.text, self.start).character();
+        let left = before.character_at(pass.text, self.start);
         let text = pass.text.get(self.start..pass.text.len().min(end + 1))?;
         let right = text.get(end - self.start).copied();
         let found = secret_in(rule, left, text.get(..end - self.start)?, end - self.start, right)?;

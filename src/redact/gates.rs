@@ -22,8 +22,8 @@ pub(super) enum Coding {
 
 /// How many codings there are.
 pub(super) const CODINGS: usize = 5;
-/// Fewer than this of `2` to `7` in a block belong to no spaced digits.
-const SPACED: u32 = 5;
+/// Fewer than this of `2` to `7` in two blocks belong to no spaced digits.
+const SPACED: u32 = 8;
 /// How many digits may stand before a gate, of a group that is not whole.
 const BEFORE: usize = 8;
 /// How many characters in a row must look like UTF-16.
@@ -152,16 +152,19 @@ impl Gates {
 
 /// The first position from `from` on at which spaced digits may begin, else the end.
 fn next_spaced(text: &[u8], from: usize) -> usize {
+    let high_in = |at: usize| Block::at(text, at).bits(high);
     let mut at = from;
+    let mut here = high_in(at);
     while at < text.len() {
-        let here = Block::at(text, at);
-        if here.bits(high).count_ones() >= SPACED {
+        let next = high_in(at + BLOCK);
+        if here != 0 && here.count_ones() + next.count_ones() >= SPACED {
             let bits = Looked::at(text, at).spaced();
             if bits != 0 {
                 return at + usize::try_from(bits.trailing_zeros()).unwrap_or(0);
             }
         }
         at += BLOCK;
+        here = next;
     }
     text.len()
 }

@@ -25,6 +25,15 @@ impl Left {
         left
     }
 
+    /// The character to the left of `at` in `text`, to the left of which this stands, see [`Left::character`].
+    #[inline]
+    pub(super) fn character_at(self, text: &[u8], at: usize) -> Option<u8> {
+        match at.checked_sub(BYTES).and_then(|from| text.get(from..at)) {
+            Some(left) => character(left),
+            None => self.of(text, at).character(),
+        }
+    }
+
     /// The byte right before.
     pub(super) fn byte(self) -> Option<u8> {
         self.bytes.get(self.length.checked_sub(1)?).copied()
@@ -32,21 +41,26 @@ impl Left {
 
     /// The same as it reads: when an escape ends there, what that stands for. The `n` of `\n` is no letter beside a token.
     pub(super) fn character(self) -> Option<u8> {
-        match self.bytes.get(..self.length)? {
-            [b'\\', b'u', b'0', b'0', high, low] | [.., b'%', high, low] => {
-                let digit = |byte: &u8| {
-                    char::from(*byte)
-                        .to_digit(16)
-                        .and_then(|digit| u8::try_from(digit).ok())
-                };
-                match (digit(high), digit(low)) {
-                    (Some(high), Some(low)) => Some(high << 4 | low),
-                    _ => self.byte(),
-                }
+        character(self.bytes.get(..self.length)?)
+    }
+}
+
+/// The last character of `left`.
+fn character(left: &[u8]) -> Option<u8> {
+    match left {
+        [b'\\', b'u', b'0', b'0', high, low] | [.., b'%', high, low] => {
+            let digit = |byte: &u8| {
+                char::from(*byte)
+                    .to_digit(16)
+                    .and_then(|digit| u8::try_from(digit).ok())
+            };
+            match (digit(high), digit(low)) {
+                (Some(high), Some(low)) => Some(high << 4 | low),
+                _ => Some(*low),
             }
-            [.., b'\\', b'n' | b'r' | b't' | b'f' | b'b'] => Some(b'\n'),
-            _ => self.byte(),
         }
+        [.., b'\\', b'n' | b'r' | b't' | b'f' | b'b'] => Some(b'\n'),
+        _ => left.last().copied(),
     }
 }
 

@@ -37,6 +37,7 @@ mod extend;
 mod filter;
 mod findings;
 mod gates;
+mod gather;
 mod grams;
 mod known;
 mod lazy;

@@ -17,17 +17,18 @@
 //! Packs that are listed side by side find what each finds; where two have a rule of one name, both are looked for, and what
 //! one says of its audience and its prefix holds for the other as well. To change a rule, extend the pack.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::allowlist::{Allowlist, AllowlistError};
 use super::automaton::{Automaton, ExpressionError};
 use super::checks::{Check, entropy};
-use super::error::{NO_BEGINNING, RULES_MAX, RuleError, SIZE_MAX, refuse_unusable};
+use super::error::{RuleError, SIZE_MAX, refuse_unusable};
 use super::extend::{Merged, Placed, Source};
 use super::filter::Filter;
+use super::gather::{Gathered, Shared};
+use super::numbers::Number;
 use super::pack::{AllowlistEntry, Audience, Entry, Severity};
-use super::prefilter::{Beginnings, Prefilter};
+use super::prefilter::Prefilter;
 use super::replacement::is_filled;
 use super::reshape::{Ending, reshape, without_counts};
 use super::translate::translate;
@@ -51,7 +52,6 @@ impl RuleIndex {
         usize::from(self.0)
     }
 
-    #[cfg(test)]
     pub(super) fn nth(nth: u16) -> Self {
         Self(nth)
     }
@@ -94,7 +94,7 @@ impl Note {
         }
     }
 
-    fn of_rule(rule: &Placed, text: &str) -> Self {
+    pub(super) fn of_rule(rule: &Placed, text: &str) -> Self {
         Self {
             origin: rule.place.clone(),
             rule: rule.entry.id().to_owned(),
@@ -110,12 +110,6 @@ impl std::fmt::Display for Note {
             rule => write!(f, "{}: rule {rule:?}: {}", self.origin, self.text),
         }
     }
-}
-
-/// What all rules of a pack share.
-struct Shared {
-    allowlists: Vec<Arc<Allowlist>>,
-    entropy: f64,
 }
 
 impl Rules {
@@ -173,29 +167,13 @@ impl Rules {
         packs: &[Source],
         load: &mut dyn FnMut(&str, &str) -> Option<Source>,
     ) -> Result<Self, RuleError> {
-        let mut gathered = Gathered {
-            room,
-            ..Gathered::default()
-        };
-        let merged = packs.iter().map(|pack| Merged::read(pack, load, &mut gathered.notes));
-        let mut merged = merged.collect::<Result<Vec<Merged>, RuleError>>()?;
-        share_audiences(&mut merged);
-        for (pack, source) in merged.into_iter().zip(packs) {
-            gathered.take_pack(&source.origin, pack)?;
-        }
-        if gathered.all.is_empty() {
-            return Err(RuleError::Empty);
-        }
-        let prefilter = gathered.beginnings.search().map_err(|error| RuleError::Regex {
-            origin: "all packs".to_owned(),
-            rule: "*".to_owned(),
-            problem: error.to_string(),
-        })?;
-        Ok(Self {
-            all: gathered.all,
-            prefilter,
-            notes: gathered.notes,
-        })
+        let mut notes = Vec::new();
+        let merged = packs.iter().map(|pack| Merged::read(pack, load, &mut notes));
+        let merged = merged.collect::<Result<Vec<Merged>, RuleError>>()?;
+        let mut gathered = Gathered::within(room, notes);
+        gathered.take_packs(merged, packs)?;
+        let (all, prefilter, notes) = gathered.searched_for()?;
+        Ok(Self { all, prefilter, notes })
     }
 
     /// What of the packs means less in traffic than in a file, or nothing.
@@ -229,151 +207,6 @@ impl Rules {
     }
 }
 
-/// Rules on their way to becoming [`Rules`].
-#[derive(Default)]
-struct Gathered {
-    all: Vec<Rule>,
-    beginnings: Beginnings,
-    /// How many bytes more the automata may take.
-    room: usize,
-    notes: Vec<Note>,
-}
-
-impl Gathered {
-    fn take_pack(&mut self, origin: &str, mut pack: Merged) -> Result<(), RuleError> {
-        let (targeted, global): (Vec<_>, Vec<_>) = pack
-            .allowlists
-            .drain(..)
-            .partition(|allowlist| !allowlist.target_rules.is_empty());
-        let mut shared = Shared {
-            allowlists: allowlists(origin, "*", &global)?,
-            entropy: 0.0,
-        };
-        for text in &pack.filters {
-            let filter = Filter::parse(text);
-            self.note_ignored(&filter, |text| Note::of_file(origin, text));
-            shared.allowlists.extend(allowlists(origin, "*", &filter.allowlists)?);
-            shared.entropy = shared.entropy.max(filter.entropy);
-        }
-        for allowlist in targeted {
-            self.target(origin, &allowlist, &mut pack)?;
-        }
-        share_required(&mut pack.rules);
-        for rule in pack.rules {
-            if pack.has_default && rule.entry.regex.is_empty() && rule.entry.path.is_empty() {
-                self.notes.push(Note::of_rule(
-                    &rule,
-                    "changes a rule that the pack that comes with Egret does not have; it has no effect",
-                ));
-            } else {
-                self.take_rule(rule, &shared)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds an allowlist to the rules that it names.
-    fn target(&mut self, origin: &str, allowlist: &AllowlistEntry, pack: &mut Merged) -> Result<(), RuleError> {
-        for id in &allowlist.target_rules {
-            let rule = pack.rules.iter_mut().find(|rule| rule.entry.id() == id);
-            match rule {
-                Some(rule) => rule.entry.allowlists.push(allowlist.clone()),
-                None if pack.has_default => {
-                    let text =
-                        format!("`targetRules` names {id:?}, which the pack that comes with Egret does not have");
-                    self.notes.push(Note::of_file(origin, &text));
-                }
-                None => {
-                    return Err(RuleError::Unknown {
-                        origin: origin.to_owned(),
-                        rule: "*".to_owned(),
-                        key: "targetRules",
-                        unknown: id.clone(),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn take_rule(&mut self, rule: Placed, shared: &Shared) -> Result<(), RuleError> {
-        let index = u16::try_from(self.all.len())
-            .ok()
-            .filter(|_| self.all.len() < RULES_MAX)
-            .map(RuleIndex)
-            .ok_or_else(|| RuleError::TooMany {
-                origin: rule.place.clone(),
-            })?;
-        self.note(&rule);
-        let place = rule.place.clone();
-        if let Some(rule) = Rule::compile(rule, shared)? {
-            self.search_for(index, &place, &rule)?;
-            self.all.push(rule);
-        }
-        Ok(())
-    }
-
-    /// Has the rule's matches looked for by how they begin.
-    fn search_for(&mut self, index: RuleIndex, place: &str, rule: &Rule) -> Result<(), RuleError> {
-        let room = self.room.checked_sub(rule.automaton.size());
-        self.room = room.ok_or_else(|| RuleError::TooLarge {
-            origin: place.to_owned(),
-            rule: rule.id().to_owned(),
-        })?;
-        self.beginnings
-            .add(index, &rule.automaton)
-            .or_else(|_| match rule.entry.check.and_then(Check::number) {
-                Some(number) => {
-                    self.beginnings.add_number(index, number);
-                    Ok(())
-                }
-                None => self.beginnings.add_word(index, &rule.automaton, &rule.entry.keywords),
-            })
-            .map_err(|_| RuleError::unusable(place, &rule.id, "regex", NO_BEGINNING))
-    }
-
-    /// Notes what of a rule means less in traffic.
-    fn note(&mut self, rule: &Placed) {
-        let entry = &rule.entry;
-        let never =
-            |allowlist: &AllowlistEntry| Allowlist::compile(allowlist).is_ok_and(|compiled| !compiled.applies());
-        let notes = [
-            (
-                entry.regex.is_empty() && !entry.path.is_empty(),
-                "only looks at file names, which traffic does not have; it finds nothing",
-            ),
-            (
-                !entry.regex.is_empty() && !entry.path.is_empty(),
-                "`path` does not narrow it: traffic has no files",
-            ),
-            (
-                !entry.required.is_empty(),
-                "`required` rules are not waited for: it counts without them",
-            ),
-            (
-                entry.skip_report,
-                "has `skipReport` and no rule requires it, so it is not looked for",
-            ),
-            (entry.token_efficiency, "`tokenEfficiency` is not evaluated"),
-            (
-                entry.allowlists.iter().any(never),
-                "an allowlist of it depends on paths or commits, which traffic does not have; it never applies",
-            ),
-        ];
-        let notes = notes.into_iter().filter(|(there, _)| *there);
-        self.notes.extend(notes.map(|(_, text)| Note::of_rule(rule, text)));
-        if let Some(filter) = &entry.filter {
-            self.note_ignored(&Filter::parse(filter), |text| Note::of_rule(rule, text));
-        }
-    }
-
-    fn note_ignored(&mut self, filter: &Filter, note: impl Fn(&str) -> Note) {
-        let text = |ignored: &String| format!("this part of its `filter` is not evaluated: {ignored}");
-        self.notes
-            .extend(filter.ignored.iter().map(|ignored| note(&text(ignored))));
-    }
-}
-
 /// Compiles an expression into a table: as it is, or else without its large counts. What has no table of a sensible size
 /// either way gets none.
 fn automaton(expression: &str) -> Result<Automaton, ExpressionError> {
@@ -385,41 +218,11 @@ fn automaton(expression: &str) -> Result<Automaton, ExpressionError> {
         .or_else(|_| Automaton::lazy(expression))
 }
 
-/// Has rules looked for that others require.
-fn share_required(rules: &mut [Placed]) {
-    let required = rules.iter().flat_map(|rule| &rule.entry.required);
-    let required: HashSet<String> = required.map(|required| required.id.clone()).collect();
-    for rule in rules {
-        rule.entry.skip_report &= !required.contains(rule.entry.id());
-    }
-}
-
-/// Gives rules of one name, in packs listed side by side, the audience and prefix that any of them has.
-fn share_audiences(packs: &mut [Merged]) {
-    let mut known: HashMap<String, (Option<Audience>, Vec<String>)> = HashMap::new();
-    for rule in packs.iter().flat_map(|pack| &pack.rules) {
-        let (audience, prefix) = known.entry(rule.entry.id().to_owned()).or_default();
-        if audience.is_none() {
-            audience.clone_from(&rule.entry.audience);
-        }
-        if prefix.is_empty() {
-            prefix.clone_from(&rule.entry.prefix);
-        }
-    }
-    for rule in packs.iter_mut().flat_map(|pack| &mut pack.rules) {
-        let Some((audience, prefix)) = known.get(rule.entry.id()) else {
-            continue;
-        };
-        if rule.entry.audience.is_none() {
-            rule.entry.audience.clone_from(audience);
-        }
-        if rule.entry.prefix.is_empty() {
-            rule.entry.prefix.clone_from(prefix);
-        }
-    }
-}
-
-fn allowlists(place: &str, rule: &str, entries: &[AllowlistEntry]) -> Result<Vec<Arc<Allowlist>>, RuleError> {
+pub(super) fn allowlists(
+    place: &str,
+    rule: &str,
+    entries: &[AllowlistEntry],
+) -> Result<Vec<Arc<Allowlist>>, RuleError> {
     let error = |AllowlistError { key, problem }| RuleError::Allowlist {
         origin: place.to_owned(),
         rule: rule.to_owned(),
@@ -434,7 +237,7 @@ fn allowlists(place: &str, rule: &str, entries: &[AllowlistEntry]) -> Result<Vec
 
 impl Rule {
     /// Compiles a rule; `None` for one that is not looked for.
-    fn compile(rule: Placed, shared: &Shared) -> Result<Option<Self>, RuleError> {
+    pub(super) fn compile(rule: Placed, shared: &Shared) -> Result<Option<Self>, RuleError> {
         let Placed { place, mut entry } = rule;
         let id: Arc<str> = entry.id().into();
         let window = entry.window.unwrap_or(WINDOW);
@@ -547,6 +350,15 @@ impl Rule {
     /// Texts in which no rule finds a secret.
     pub fn counter_examples(&self) -> &[String] {
         &self.entry.counter_examples
+    }
+
+    /// What numbers its secrets are, if they are numbers.
+    pub(super) fn number(&self) -> Option<Number> {
+        self.entry.check.and_then(Check::number)
+    }
+
+    pub(super) fn keywords(&self) -> &[String] {
+        &self.entry.keywords
     }
 
     pub(super) fn automaton(&self) -> &Automaton {

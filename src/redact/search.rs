@@ -46,6 +46,13 @@ impl Found {
         }
     }
 
+    /// Whether it comes first.
+    #[inline]
+    fn is_before(&self, other: &Self) -> bool {
+        let (this, that) = (self.position(), other.position());
+        this < that || this == that && self.order() < other.order()
+    }
+
     /// What is undecided at a position comes before what is found there.
     fn order(&self) -> (usize, Option<(Dress, Source)>) {
         match self {
@@ -141,7 +148,7 @@ impl Search {
                 }
             }
             if let Some(Some(found)) = self.found.get(nth)
-                && found.order() < next.order()
+                && found.is_before(&next)
             {
                 next = found.clone();
             }
