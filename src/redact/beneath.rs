@@ -10,7 +10,7 @@ use super::dress::{Dress, Escapes, Unit, is_lead, unit};
 use super::gates::{CODINGS, Gates};
 use super::plain::{Begun, LEGIBLE, Plain, Texts};
 use super::triggers::Triggers;
-use super::view::{SLACK, View, last_legible};
+use super::view::{SLACK, TAIL, View, last_legible};
 
 /// How many digits belong together at most.
 const GROUP: usize = 8;
@@ -76,12 +76,17 @@ impl Beneath {
             let gate = self.coats.gates.position();
             let known = gate.saturating_sub(SLACK).min(escape.saturating_sub(BEFORE + ESCAPE));
             let is_done = gate >= text.len() && escape >= text.len();
-            if let Some(first) = self.found.first().filter(|first| is_done || first.at < known) {
+            let known = if is_done {
+                let open = || if whole { text.len() } else { open(texts, text, from) };
+                *self.open.get_or_insert_with(open)
+            } else {
+                known.min(text.len().saturating_sub(SPAN))
+            };
+            if let Some(first) = self.found.first().filter(|first| first.at < known) {
                 return Ok(first.clone());
             }
             if is_done {
-                let open = || if whole { text.len() } else { open(texts, text, from) };
-                return Err(*self.open.get_or_insert_with(open));
+                return Err(known);
             }
             if gate <= escape {
                 self.look_beneath_coats(texts, text, from);
@@ -219,13 +224,14 @@ fn synced(text: &[u8], floor: usize, at: usize, whole: bool) -> usize {
 /// The first position at the end of `text`, from `floor` on, from which something could begin, depending on the bytes to come.
 fn open(texts: &Texts, text: &[u8], floor: usize) -> usize {
     let tail = |length: usize| text.len().saturating_sub(length).max(floor);
-    let escaped = text
-        .get(tail(SPAN)..)
-        .unwrap_or_default()
-        .iter()
-        .any(|byte| is_lead(*byte));
-    let start = synced(text, floor, tail(if escaped { SPAN } else { BEFORE }), false);
+    let unfinished = |text: &[u8]| texts.unfinished(text).min(last_legible(text));
+    let short = tail(TAIL);
+    let as_it_stands = short + unfinished(text.get(short..).unwrap_or_default());
+    let long = text.get(tail(SPAN)..).unwrap_or_default();
+    if !long.iter().any(|byte| is_lead(*byte)) {
+        return as_it_stands;
+    }
+    let start = synced(text, floor, tail(SPAN), false);
     let view = View::unescaped(text, start, false, |_| true);
-    let plain = texts.unfinished(&view.bytes);
-    view.place(plain.min(last_legible(&view.bytes)))
+    as_it_stands.min(view.place(unfinished(&view.bytes)))
 }

@@ -12,9 +12,9 @@ pub(super) const SLACK: usize = 256;
 /// How many digits before a gate may belong to what begins there: as many as make whole groups in each coding.
 const BEFORE: usize = 24;
 /// How much text at its end may be needed to tell what begins there beneath two coats.
-const TAIL: usize = 96;
+pub(super) const TAIL: usize = 192;
 /// How far they may lie apart.
-const BACK: usize = 192;
+const BACK: usize = TAIL;
 /// Stands for what is no digit.
 const NONE: u8 = 0xFF;
 
