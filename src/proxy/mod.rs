@@ -2,7 +2,8 @@
 //!
 //! | file | step |
 //! |---|---|
-//! | `listener`, `places` | accept: bounded, HTTP/1 or HTTP/2 by the first bytes |
+//! | `listener`, `places` | accept: bounded; HTTP/1, HTTP/2 or SOCKS5 by the first bytes |
+//! | `socks5`, `socks5_client` | the messages of SOCKS5; the client that speaks it |
 //! | `wire`, `checked_io` | the bytes of HTTP/1 heads and chunks, before hyper sees them |
 //! | `exchange` | the order of the steps |
 //! | `head` | read the head |
@@ -42,6 +43,8 @@ mod resolve;
 mod scrub;
 mod signed;
 mod silence;
+pub mod socks5;
+mod socks5_client;
 mod surface;
 mod tunnel;
 mod upstream;
@@ -182,6 +185,8 @@ struct Connection {
 enum Entrance {
     /// To the proxy itself.
     Listener,
+    /// By SOCKS5, from a client of the workload of that name; its policy is that of the day.
+    Socks5(Option<Arc<str>>),
     /// Inside a tunnel that was opened.
     Tunnel(Inner),
 }
@@ -249,6 +254,7 @@ impl Connection {
     fn form(&self, method: &Method) -> Form {
         match &self.entrance {
             Entrance::Tunnel(_) => Form::Intercepted,
+            Entrance::Socks5(_) => Form::Socks5,
             Entrance::Listener if *method == Method::CONNECT => Form::Connect,
             Entrance::Listener => Form::Absolute,
         }
@@ -258,7 +264,7 @@ impl Connection {
     fn tls(&self) -> Option<Tls<'static>> {
         match &self.entrance {
             Entrance::Tunnel(inner) => inner.tls.clone(),
-            Entrance::Listener => None,
+            Entrance::Listener | Entrance::Socks5(_) => None,
         }
     }
 
@@ -279,7 +285,8 @@ impl Connection {
         let generation = self.proxy.generation();
         let name = match &self.entrance {
             Entrance::Tunnel(inner) => Some(Arc::clone(&inner.workload)),
-            Entrance::Listener => match generation.workloads.identify(self.peer.ip(), None) {
+            Entrance::Socks5(Some(workload)) => Some(Arc::clone(workload)),
+            Entrance::Listener | Entrance::Socks5(None) => match generation.workloads.identify(self.peer.ip(), None) {
                 Identified::Workload(workload) => Some(Arc::clone(&workload.name)),
                 Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown => None,
             },

@@ -35,6 +35,8 @@ mod redaction;
 #[cfg(test)]
 mod scenery;
 #[cfg(test)]
+mod socks5;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod support;
