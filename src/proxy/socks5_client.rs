@@ -170,13 +170,13 @@ impl Negotiation {
     /// Takes the request on its journey; what came behind it belongs to the tunnel, or to nobody.
     async fn carry_out(mut self, handover: Handover, workload: Option<Arc<str>>, request: Request) {
         let connection = Connection::new(handover, Entrance::Socks5(workload), None);
-        let (hand_over, coming) = oneshot::channel();
+        let (told, coming) = oneshot::channel();
         match exchange::serve_socks5(Arc::new(connection), request, Coming::Told(coming)).await {
             Ok(()) => {
                 // A client that is gone by now is missed by the tunnel, which has the record to write.
                 if self.stream.write_all(&socks5::SUCCEEDED).await.is_ok() {
                     let client = Prefixed::new(self.unread.freeze(), ClientIo::Socket(self.stream));
-                    hand_over.send(client).ok();
+                    told.send(client).ok();
                 }
             }
             Err(reason) => farewell(self.stream, &Stage::Request.refusal(reason)).await,
