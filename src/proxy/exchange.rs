@@ -183,9 +183,11 @@ impl Exchange {
         let tenant = match &self.connection.entrance {
             Entrance::Tunnel(inner) => self.generation.tenant(&inner.workload),
             Entrance::Socks5(workload) => workload.as_ref().and_then(|name| self.generation.tenant(name)),
-            Entrance::Listener => {
+            Entrance::Listener(_) => {
                 let shown = credential.map(|value| Shown::Field(value.as_bytes()));
-                match self.generation.workloads.identify(self.connection.peer.ip(), shown) {
+                let certificate = self.connection.certificate();
+                let peer = self.connection.peer.ip();
+                match self.generation.workloads.identify(peer, shown, certificate) {
                     Identified::Workload(workload) => self.generation.tenant(&workload.name),
                     Identified::CredentialRequired => return Err(DenyReason::WorkloadCredentialRequired.into()),
                     Identified::CredentialWrong => return Err(DenyReason::WorkloadCredentialWrong.into()),
@@ -202,13 +204,13 @@ impl Exchange {
     fn read(&mut self, parts: &Parts) -> Result<(Head, bool), Refusal> {
         let head = match &self.connection.entrance {
             // A SOCKS5 client's requests come inside its tunnel.
-            Entrance::Listener | Entrance::Socks5(_) => head::read_absolute(parts),
+            Entrance::Listener(_) | Entrance::Socks5(_) => head::read_absolute(parts),
             Entrance::Tunnel(inner) => head::read_inner(parts, &inner.tunnel),
         }?;
         self.ledger.targeted(&head.target);
         let suspicious = surface::record_url(&self.generation, &mut self.ledger, head::path_and_query(parts));
         // A tunnel's host was checked when it was opened.
-        if matches!(self.connection.entrance, Entrance::Listener) {
+        if matches!(self.connection.entrance, Entrance::Listener(_)) {
             surface::check_host(&self.generation, &mut self.ledger, head.target.host())?;
         }
         fields::check_method_override(parts)?;
@@ -257,7 +259,7 @@ impl Exchange {
             Entrance::Tunnel(inner) if inner.key.wanted == wanted && inner.key.target == head.target => {
                 Arc::clone(&inner.key)
             }
-            Entrance::Tunnel(_) | Entrance::Listener | Entrance::Socks5(_) => Arc::new(Key {
+            Entrance::Tunnel(_) | Entrance::Listener(_) | Entrance::Socks5(_) => Arc::new(Key {
                 workload: Arc::clone(&tenant.workload.name),
                 target: head.target.clone(),
                 wanted,
@@ -399,7 +401,7 @@ impl Exchange {
         request: Request<Incoming>,
         tenant: Arc<Tenant>,
     ) -> Result<Response<ReplyBody>, Refusal> {
-        if !matches!(self.connection.entrance, Entrance::Listener) {
+        if !matches!(self.connection.entrance, Entrance::Listener(_)) {
             return Err(Refusal::new(DenyReason::RequestUnsupported).detail("CONNECT inside a tunnel is not forwarded"));
         }
         let (parts, body) = request.into_parts();

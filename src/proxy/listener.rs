@@ -20,7 +20,7 @@ use super::ledger::{Ledger, Outcome};
 use super::prefixed::Prefixed;
 use super::reply::Refusal;
 use super::wire::{Fault, HeadLimits};
-use super::{Connection, Entrance, Handover, Proxy, exchange, socks5, socks5_client};
+use super::{Connection, Entrance, Handover, Proxy, client_tls, exchange, socks5, socks5_client};
 use crate::audit::record::Form;
 use crate::metrics::ConnectionKind;
 use crate::policy::DenyReason;
@@ -42,8 +42,17 @@ const HARD_HEAD_FACTOR: u64 = 4;
 const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How clients of a listener begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// With the first bytes of HTTP or SOCKS5.
+    Clear,
+    /// With TLS.
+    Tls,
+}
+
 /// Accepts clients until draining begins.
-pub(crate) async fn accept(proxy: Arc<Proxy>, listener: TcpListener) {
+pub(crate) async fn accept(proxy: Arc<Proxy>, listener: TcpListener, door: Door) {
     let mut drain = proxy.drain.subscribe();
     loop {
         let accepted = tokio::select! {
@@ -51,7 +60,7 @@ pub(crate) async fn accept(proxy: Arc<Proxy>, listener: TcpListener) {
             () = draining(&mut drain) => return,
         };
         match accepted {
-            Ok((stream, peer)) => greet(&proxy, stream, peer),
+            Ok((stream, peer)) => greet(&proxy, stream, peer, door),
             Err(error) if is_clients_fault(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -75,7 +84,7 @@ fn is_clients_fault(error: &io::Error) -> bool {
 }
 
 /// Gives a client its place, or the reason why there is none.
-fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
+fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr, door: Door) {
     let generation = proxy.generation();
     match proxy.places.take(peer.ip(), &generation.limits) {
         Ok(place) => {
@@ -85,7 +94,10 @@ fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
                 peer,
                 place: Arc::new(place),
             };
-            tokio::spawn(welcome(handover, stream));
+            match door {
+                Door::Clear => tokio::spawn(welcome(handover, stream)),
+                Door::Tls => tokio::spawn(client_tls::welcome(handover, stream)),
+            };
         }
         Err(reason) => {
             // Nothing is read: the reply goes out if it fits the socket's buffer, as it does.
@@ -100,7 +112,10 @@ fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
                 }
                 Err(reason) => Refusal::from(reason).http1_bytes(""),
             };
-            stream.try_write(&reply).ok();
+            // A client that waits for TLS could not read it.
+            if door == Door::Clear {
+                stream.try_write(&reply).ok();
+            }
         }
     }
 }
@@ -128,10 +143,10 @@ async fn welcome(handover: Handover, stream: TcpStream) {
         return;
     }
     if stream.peeked().starts_with(H2_PREFACE) {
-        serve_http2(handover, Entrance::Listener, stream).await;
+        serve_http2(handover, Entrance::Listener(None), stream).await;
     } else {
         let (first, stream) = stream.into_parts();
-        serve_http1(handover, Entrance::Listener, stream, first).await;
+        serve_http1(handover, Entrance::Listener(None), stream, first).await;
     }
 }
 

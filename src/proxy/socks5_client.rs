@@ -194,7 +194,7 @@ impl Negotiation {
 /// The workload's name; none for nobody's client, whose request is refused once it has said where it wants to go.
 fn identify(handover: &Handover, shown: Option<Shown<'_>>) -> Result<Option<Arc<str>>, DenyReason> {
     let workloads = &handover.proxy.generation().workloads;
-    match workloads.identify(handover.peer.ip(), shown) {
+    match workloads.identify(handover.peer.ip(), shown, None) {
         Identified::Workload(workload) => Ok(Some(Arc::clone(&workload.name))),
         Identified::Unknown => Ok(None),
         Identified::CredentialRequired => Err(DenyReason::WorkloadCredentialRequired),

@@ -31,6 +31,8 @@ mod limits;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod proxy_tls;
+#[cfg(test)]
 mod redaction;
 #[cfg(test)]
 mod scenery;
