@@ -271,8 +271,10 @@ pub enum Problem {
         network: String,
     },
     /// Two listeners on one address.
-    #[error("the same address as {other}; each listener needs one of its own")]
+    #[error("{one} and {other} have the same address; each listener needs one of its own")]
     SameListener {
+        /// The key of the one.
+        one: &'static str,
         /// The key of the other.
         other: &'static str,
     },

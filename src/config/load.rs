@@ -34,6 +34,7 @@ const KEYS: &[&str] = &[
 ];
 const PROXY: &[&str] = &["listen", "tls"];
 const LISTENER: &[&str] = &["listen"];
+const ADMIN_LISTEN: &str = "admin.listen";
 const CA: &[&str] = &["certificate", "key"];
 const ADDRESSES: &[&str] = &["permit"];
 const PERMIT: &[&str] = &["host", "networks"];
@@ -295,17 +296,21 @@ pub(super) fn listen_address(field: &Field<'_>) -> Result<SocketAddr, ConfigErro
 
 /// No two listeners may have one address.
 fn apart(root: &Table<'_>, proxy: SocketAddr, tls: Option<SocketAddr>, admin: SocketAddr, errors: &mut Errors) {
-    let mut check = |key: &str, one: SocketAddr, other_key: &'static str, other: SocketAddr| {
-        if is_same(one, other) {
-            let field = root.get(key).or_else(|| root.get("proxy"));
-            let problem = Problem::SameListener { other: other_key };
+    let mut check = |one: (&'static str, SocketAddr), other: (&'static str, SocketAddr)| {
+        if is_same(one.1, other.1) {
+            let field = root
+                .get("admin")
+                .filter(|_| one.0 == ADMIN_LISTEN)
+                .or_else(|| root.get("proxy"));
+            let (one, other) = (one.0, other.0);
+            let problem = Problem::SameListener { one, other };
             errors.add(field.as_ref().unwrap_or(root.field()).error(problem));
         }
     };
-    check("admin", admin, "proxy.listen", proxy);
+    check((ADMIN_LISTEN, admin), ("proxy.listen", proxy));
     if let Some(tls) = tls {
-        check("proxy", tls, "proxy.listen", proxy);
-        check("admin", admin, "proxy.tls.listen", tls);
+        check(("proxy.tls.listen", tls), ("proxy.listen", proxy));
+        check((ADMIN_LISTEN, admin), ("proxy.tls.listen", tls));
     }
 }
 

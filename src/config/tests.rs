@@ -66,7 +66,7 @@ fn listeners_and_paths() {
     );
     check(
         "proxy: {port: 3}\n",
-        "egret.yaml:1:9: proxy.port: unknown key; the only key here is `listen`",
+        "egret.yaml:1:9: proxy.port: unknown key; the keys here are listen, tls",
     );
     check(
         "proxy:\n  listen: localhost:3128\n",
@@ -83,7 +83,7 @@ fn listeners_and_paths() {
     );
     check(
         "admin: {listen: 0.0.0.0:3128}\n",
-        "egret.yaml:1:8: admin: the same address as proxy.listen; each listener needs one of its own",
+        "egret.yaml:1:8: admin: admin.listen and proxy.listen have the same address; each listener needs one of its own",
     );
     check(
         "state_dir:\n",

@@ -211,7 +211,7 @@ mod tests {
     fn what_does_not_go_together_is_refused_at_its_place() {
         check(
             "listen: 127.0.0.1:1, certificate: one.crt, key: two.key",
-            "egret.yaml:2:54: proxy.tls.key: two.key: not the key of the certificate; name the two that belong together",
+            "egret.yaml:2:57: proxy.tls.key: two.key: not the key of the certificate; name the two that belong together",
         );
         check(
             "listen: 127.0.0.1:1, certificate: text.pem, key: text.pem",
@@ -231,11 +231,11 @@ mod tests {
         );
         check(
             "listen: 0.0.0.0:9090, certificate: one.crt, key: one.key",
-            "egret.yaml:1:1: admin: the same address as proxy.tls.listen; each listener needs one of its own",
+            "egret.yaml:2:3: proxy: admin.listen and proxy.tls.listen have the same address; each listener needs one of its own",
         );
         check(
             "listen: 127.0.0.1:3128, certificate: one.crt, key: one.key",
-            "egret.yaml:1:1: proxy: the same address as proxy.listen; each listener needs one of its own",
+            "egret.yaml:2:3: proxy: proxy.tls.listen and proxy.listen have the same address; each listener needs one of its own",
         );
     }
 }

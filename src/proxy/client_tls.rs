@@ -30,9 +30,9 @@ type Stream = TlsStream<Prefixed<TcpStream>>;
 pub(crate) async fn welcome(handover: Handover, stream: TcpStream) {
     let _counted = handover.proxy.metrics.connection(ConnectionKind::Client);
     stream.set_nodelay(true).ok();
-    // A reload can take the certificate away, and the listener only with a restart.
     let Some(config) = handover.generation.tls.clone() else {
-        return;
+        // A reload took the certificate away; the listener goes with a restart only.
+        return refuse(handover, DenyReason::TlsHandshakeFailed).await;
     };
     let mut drain = handover.proxy.drain.subscribe();
     let shaken = tokio::select! {
@@ -42,12 +42,14 @@ pub(crate) async fn welcome(handover: Handover, stream: TcpStream) {
     match shaken {
         Ok(stream) => serve(handover, stream).await,
         Err(None) => {}
-        Err(Some(reason)) => {
-            let connection = Connection::new(handover, Entrance::Listener(None), None);
-            // What there is to be told, TLS has told by its alert.
-            record_refusal(&connection, Refusal::new(reason)).await;
-        }
+        Err(Some(reason)) => refuse(handover, reason).await,
     }
+}
+
+/// Records a refusal; what there is to be told, TLS has told by its alert.
+async fn refuse(handover: Handover, reason: DenyReason) {
+    let connection = Connection::new(handover, Entrance::Listener(None), None);
+    record_refusal(&connection, Refusal::new(reason)).await;
 }
 
 async fn serve(handover: Handover, stream: Stream) {

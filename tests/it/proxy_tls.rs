@@ -219,8 +219,8 @@ const CERTIFIED: &str = "\
 - {name: by-name, match: {certificate: [client.test, other.test]}, allow: [test]}
 - {name: by-id, match: {networks: [127.0.0.0/8], certificate: [\"spiffe://egret.test/ns/mcp/sa/github\"]}, allow: [test]}";
 
-/// curl by way of the `https://` proxy, with a client certificate if there is one.
-async fn curl(play: &Play, ca: &TestCa, client: Option<Pem>, url: &str) -> String {
+/// curl by way of the `https://` proxy, with a client certificate if there is one: the body, and what it tells of its journey.
+async fn curl(play: &Play, ca: &TestCa, client: Option<Pem>, url: &str) -> (String, String) {
     let folder = play.egret.folder();
     let write = |name: &str, text: &str| -> PathBuf {
         let file = folder.join(name);
@@ -244,11 +244,8 @@ async fn curl(play: &Play, ca: &TestCa, client: Option<Pem>, url: &str) -> Strin
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap());
     let output = finish(command).await;
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr))
 }
 
 #[tokio::test]
@@ -259,12 +256,12 @@ async fn curl_speaks_to_an_https_proxy() {
         (format!("{}/curl-plain", play.plain("origin.test")), "/curl-plain"),
         (format!("https://{}/curl-tls", play.secure("origin.test")), "/curl-tls"),
     ] {
-        let output = curl(&play, &ca, None, &url).await;
-        assert!(output.contains("hello"), "{output}");
+        let (body, journey) = curl(&play, &ca, None, &url).await;
+        assert_eq!(body, "hello", "{journey}");
         assert_eq!(play.egret.record_of(path).await["decision"], "allow");
     }
-    let output = curl(&play, &ca, None, "https://unlisted.test/").await;
-    assert!(output.contains("host.not_listed"), "{output}");
+    let (_, journey) = curl(&play, &ca, None, "https://unlisted.test/").await;
+    assert!(journey.contains("host.not_listed"), "{journey}");
 }
 
 #[tokio::test]
@@ -281,8 +278,8 @@ async fn curl_is_known_by_its_certificate() {
         (&["unknown.test", "other.test", SPIFFE_ID], "/first", "by-name"),
         (&[SPIFFE_ID], "/id", "by-id"),
     ] {
-        let output = curl(&play, &ca, Some(ca.client_pem(names)), &url(path)).await;
-        assert!(output.contains("hello"), "{output}");
+        let (body, journey) = curl(&play, &ca, Some(ca.client_pem(names)), &url(path)).await;
+        assert_eq!(body, "hello", "{journey}");
         let record = play.egret.record_of(path).await;
         assert_eq!(record["workload"], workload, "{record}");
     }
@@ -298,8 +295,8 @@ async fn curl_is_known_by_its_certificate() {
     ];
     let before = play.egret.records().len();
     for (number, stranger) in strangers.into_iter().enumerate() {
-        let output = curl(&play, &ca, stranger, &url("/refused")).await;
-        assert!(output.contains("workload.unknown"), "stranger {number}: {output}");
+        let (_, journey) = curl(&play, &ca, stranger, &url("/refused")).await;
+        assert!(journey.contains("workload.unknown"), "stranger {number}: {journey}");
     }
     let records = play.egret.await_records(before + 6).await;
     assert!(
@@ -314,8 +311,8 @@ async fn curl_is_known_by_its_certificate() {
         ca.server_pem(&["client.test"]),
     ] {
         let before = play.egret.records().len();
-        let output = curl(&play, &ca, Some(bad), &url("/invalid")).await;
-        assert!(!output.contains("hello"), "{output}");
+        let (body, journey) = curl(&play, &ca, Some(bad), &url("/invalid")).await;
+        assert_eq!(body, "", "{journey}");
         let records = play.egret.await_records(before + 1).await;
         assert_eq!(records[before]["reason"], "workload.certificate_invalid", "{records:?}");
     }
