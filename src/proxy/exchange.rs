@@ -166,15 +166,19 @@ impl Exchange {
 
     async fn steps_socks5(&mut self, request: &socks5::Request, client: Coming) -> Result<(), Refusal> {
         let tenant = self.identify(None)?;
-        let authority = request.authority().ok_or_else(|| {
-            Refusal::new(DenyReason::RequestMalformed).detail("SOCKS5 takes a host name or an address, and a port")
-        })?;
-        self.name(&authority)?;
+        // UDP ASSOCIATE comes without one (RFC 1928 §7).
+        let authority = request.authority();
+        if let Some(authority) = &authority {
+            self.name(authority)?;
+        }
         if request.command != socks5::Command::Connect {
             return Err(
                 Refusal::new(DenyReason::RequestUnsupported).detail("of SOCKS5's commands Egret carries out CONNECT")
             );
         }
+        let authority = authority.ok_or_else(|| {
+            Refusal::new(DenyReason::RequestMalformed).detail("SOCKS5 takes a host name or an address, and a port")
+        })?;
         self.open(authority, tenant, client).await
     }
 
