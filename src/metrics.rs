@@ -536,6 +536,7 @@ struct PerForm<T> {
     absolute: T,
     connect: T,
     intercepted: T,
+    socks5: T,
 }
 
 impl<T> PerForm<T> {
@@ -544,6 +545,7 @@ impl<T> PerForm<T> {
             absolute: make(Form::Absolute),
             connect: make(Form::Connect),
             intercepted: make(Form::Intercepted),
+            socks5: make(Form::Socks5),
         }
     }
 
@@ -552,6 +554,7 @@ impl<T> PerForm<T> {
             Form::Absolute => &self.absolute,
             Form::Connect => &self.connect,
             Form::Intercepted => &self.intercepted,
+            Form::Socks5 => &self.socks5,
         }
     }
 }

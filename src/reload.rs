@@ -30,6 +30,7 @@ type Snapshot = BTreeMap<PathBuf, Option<[u8; 32]>>;
 #[derive(Debug, PartialEq, Eq)]
 struct Fixed {
     proxy: std::net::SocketAddr,
+    proxy_tls: Option<std::net::SocketAddr>,
     admin: std::net::SocketAddr,
     audit: config::Audit,
     ca: config::CaFiles,
@@ -39,6 +40,7 @@ impl Fixed {
     fn of(config: &Config) -> Self {
         Self {
             proxy: config.proxy_listen,
+            proxy_tls: config.proxy_tls.as_ref().map(|tls| tls.listen),
             admin: config.admin_listen,
             audit: config.audit.clone(),
             ca: config.ca.clone(),

@@ -90,8 +90,10 @@ words! {
         Absolute = "absolute",
         /// A CONNECT request.
         Connect = "connect",
-        /// A request read inside an intercepted CONNECT.
+        /// A request read inside an intercepted tunnel.
         Intercepted = "intercepted",
+        /// A SOCKS5 request (RFC 1928).
+        Socks5 = "socks5",
     }
 }
 

@@ -88,7 +88,13 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
     let issuer = Issuer::open(&config.ca, config.limits.certificate_cache).context("failed to open the CA")?;
     let proxy_listener = bind("proxy.listen", config.proxy_listen).await?;
     let admin_listener = bind("admin.listen", config.admin_listen).await?;
-    let listeners = vec![proxy_listener.local_addr()?, admin_listener.local_addr()?];
+    let tls_listener = match &config.proxy_tls {
+        Some(tls) => Some(bind("proxy.tls.listen", tls.listen).await?),
+        None => None,
+    };
+    let tls_address = tls_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let mut listeners = vec![proxy_listener.local_addr()?, admin_listener.local_addr()?];
+    listeners.extend(tls_address);
     let (proxy_address, admin_address) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
     let drain_timeout = config.limits.drain_timeout;
     let reloader = Reloader::new(file, &config);
@@ -108,11 +114,13 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
     let admin = Arc::new(Admin::new(metrics.clone(), trail.clone(), readiness.clone(), recent));
     let admin = tokio::spawn(admin::serve(admin_listener, admin, told(ended)));
     let accepting = tokio::spawn(Arc::clone(&proxy).serve(proxy_listener));
+    let accepting_tls = tls_listener.map(|listener| tokio::spawn(Arc::clone(&proxy).serve_tls(listener)));
     let served = Arc::clone(&proxy);
     let take = move |config| served.reload(config);
     let reloading = tokio::spawn(reloader.run(take, metrics, signals.hangups()));
     readiness.ready();
-    tracing::info!(proxy = %proxy_address, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "listening");
+    let tls = tls_address.map(tracing::field::display);
+    tracing::info!(proxy = %proxy_address, tls, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "listening");
 
     signals.termination().await;
     reloading.abort();
@@ -124,6 +132,9 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
     };
     service.drain(&mut signals).await;
     accepting.abort();
+    if let Some(accepting) = accepting_tls {
+        accepting.abort();
+    }
     ending.send_replace(true);
     // The admin listener answers until the end, so that a prober sees the draining.
     admin.await.ok();

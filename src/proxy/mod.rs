@@ -2,7 +2,8 @@
 //!
 //! | file | step |
 //! |---|---|
-//! | `listener`, `places` | accept: bounded, HTTP/1 or HTTP/2 by the first bytes |
+//! | `listener`, `places`, `client_tls` | accept: bounded; HTTP/1, HTTP/2 or SOCKS5 by the first bytes; TLS on a listener of its own |
+//! | `socks5`, `socks5_client` | the messages of SOCKS5; the client that speaks it |
 //! | `wire`, `checked_io` | the bytes of HTTP/1 heads and chunks, before hyper sees them |
 //! | `exchange` | the order of the steps |
 //! | `head` | read the head |
@@ -20,6 +21,7 @@ mod body;
 mod checked_io;
 mod client_hello;
 mod client_io;
+mod client_tls;
 mod coded;
 mod coding;
 mod connect;
@@ -42,6 +44,8 @@ mod resolve;
 mod scrub;
 mod signed;
 mod silence;
+pub mod socks5;
+mod socks5_client;
 mod surface;
 mod tunnel;
 mod upstream;
@@ -66,6 +70,7 @@ use self::generation::Generation;
 use self::head::Tunnel;
 use self::issuer::Issuer;
 use self::ledger::{Ledger, Outcome};
+use self::listener::Door;
 use self::places::{Place, Places};
 use self::pool::Key;
 use self::reply::Refusal;
@@ -73,7 +78,7 @@ use self::wire::Fault;
 use crate::audit::recent::Recent;
 use crate::audit::{ExchangeId, Form, Slot, Tls, Trail};
 use crate::config::Config;
-use crate::identity::Identified;
+use crate::identity::{CertificateNames, Identified};
 use crate::metrics::{ConnectionGuard, ConnectionKind, Metrics, WorkloadMetrics};
 use crate::policy::DenyReason;
 
@@ -136,7 +141,12 @@ impl Proxy {
 
     /// Accepts clients until [`Proxy::drain`].
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        listener::accept(self, listener).await;
+        listener::accept(self, listener, Door::Clear).await;
+    }
+
+    /// Accepts clients that speak TLS to the proxy itself, until [`Proxy::drain`].
+    pub async fn serve_tls(self: Arc<Self>, listener: TcpListener) {
+        listener::accept(self, listener, Door::Tls).await;
     }
 
     /// Accepts no more, lets what is under way end, and tells whether all ended within `limit`.
@@ -180,10 +190,20 @@ struct Connection {
 /// How requests come in on a connection.
 #[derive(Debug)]
 enum Entrance {
-    /// To the proxy itself.
-    Listener,
+    /// To the proxy itself, in clear or in TLS.
+    Listener(Option<Box<Outer>>),
+    /// By SOCKS5, from a client of the workload of that name; its policy is that of the day.
+    Socks5(Option<Arc<str>>),
     /// Inside a tunnel that was opened.
     Tunnel(Inner),
+}
+
+/// What the TLS of a client with the proxy itself came to.
+#[derive(Debug)]
+struct Outer {
+    tls: Tls<'static>,
+    /// Of the certificate that the client showed.
+    certificate: CertificateNames,
 }
 
 /// What the requests inside a tunnel share.
@@ -240,7 +260,7 @@ impl Connection {
         Self {
             proxy,
             peer,
-            entrance: Entrance::Listener,
+            entrance: Entrance::Listener(None),
             inspection: None,
             place: None,
         }
@@ -249,8 +269,9 @@ impl Connection {
     fn form(&self, method: &Method) -> Form {
         match &self.entrance {
             Entrance::Tunnel(_) => Form::Intercepted,
-            Entrance::Listener if *method == Method::CONNECT => Form::Connect,
-            Entrance::Listener => Form::Absolute,
+            Entrance::Socks5(_) => Form::Socks5,
+            Entrance::Listener(_) if *method == Method::CONNECT => Form::Connect,
+            Entrance::Listener(_) => Form::Absolute,
         }
     }
 
@@ -258,7 +279,16 @@ impl Connection {
     fn tls(&self) -> Option<Tls<'static>> {
         match &self.entrance {
             Entrance::Tunnel(inner) => inner.tls.clone(),
-            Entrance::Listener => None,
+            Entrance::Listener(outer) => outer.as_ref().map(|outer| outer.tls.clone()),
+            Entrance::Socks5(_) => None,
+        }
+    }
+
+    /// What the certificate says that the client showed to the proxy itself.
+    fn certificate(&self) -> Option<&CertificateNames> {
+        match &self.entrance {
+            Entrance::Listener(outer) => outer.as_ref().map(|outer| &outer.certificate),
+            Entrance::Socks5(_) | Entrance::Tunnel(_) => None,
         }
     }
 
@@ -279,10 +309,13 @@ impl Connection {
         let generation = self.proxy.generation();
         let name = match &self.entrance {
             Entrance::Tunnel(inner) => Some(Arc::clone(&inner.workload)),
-            Entrance::Listener => match generation.workloads.identify(self.peer.ip(), None) {
-                Identified::Workload(workload) => Some(Arc::clone(&workload.name)),
-                Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown => None,
-            },
+            Entrance::Socks5(Some(workload)) => Some(Arc::clone(workload)),
+            Entrance::Listener(_) | Entrance::Socks5(None) => {
+                match generation.workloads.identify(self.peer.ip(), None, self.certificate()) {
+                    Identified::Workload(workload) => Some(Arc::clone(&workload.name)),
+                    Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown => None,
+                }
+            }
         };
         if let Some(tenant) = name.and_then(|name| generation.tenant(&name)) {
             ledger.identified(&tenant);

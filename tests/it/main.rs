@@ -31,9 +31,13 @@ mod limits;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod proxy_tls;
+#[cfg(test)]
 mod redaction;
 #[cfg(test)]
 mod scenery;
+#[cfg(test)]
+mod socks5;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
