@@ -99,7 +99,7 @@ impl Beneath {
     fn look_beneath_coats(&mut self, texts: &Texts, text: &[u8], from: usize) {
         if let Some(view) = self.coats.next(text, from) {
             coated(texts, &view, &mut |span, dress, begun| {
-                self.found.insert(hidden(span.start, dress, begun));
+                self.found.insert(hidden(span.start, dress, &begun));
             });
         }
     }
@@ -124,7 +124,7 @@ impl Beneath {
             let span = view.place(begun.at)..view.place(begun.at + begun.length);
             if span.len() != begun.length {
                 let dress = Dress::default().escaped(Escapes::Usual);
-                self.found.insert(hidden(span.start, dress, begun));
+                self.found.insert(hidden(span.start, dress, &begun));
             }
         });
         let mut coats = Coats::default();
@@ -133,14 +133,14 @@ impl Beneath {
                 let span = view.place(inner.start)..view.place(inner.end);
                 if span.len() != inner.len() {
                     self.found
-                        .insert(hidden(span.start, dress.escaped(Escapes::Usual), begun));
+                        .insert(hidden(span.start, dress.escaped(Escapes::Usual), &begun));
                 }
             });
         }
     }
 }
 
-fn hidden(at: usize, dress: Dress, begun: Begun) -> Hidden {
+fn hidden(at: usize, dress: Dress, begun: &Begun) -> Hidden {
     Hidden {
         at,
         dress,
@@ -214,8 +214,8 @@ fn synced(text: &[u8], floor: usize, at: usize, whole: bool) -> usize {
     let over = (first..at).find_map(|before| {
         let is_lead = text.get(before).is_some_and(|byte| is_lead(*byte));
         match is_lead.then(|| unit(text, before, whole, Escapes::All))? {
-            Unit::Byte { next, .. } | Unit::Skipped { next } if next > at => Some(next),
-            _ => None,
+            Unit::Byte { next, .. } | Unit::Skipped { next } => (next > at).then_some(next),
+            Unit::Pause | Unit::End => None,
         }
     });
     over.unwrap_or(at)

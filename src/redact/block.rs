@@ -83,6 +83,29 @@ pub(super) fn token(bytes: u8x16) -> u8x16 {
     letter(bytes) | range(bytes, b'-', b'9') | one(bytes, b'+') | one(bytes, b'_')
 }
 
+/// How long the longest escape is that may end left of a token: `\u003d`.
+const ESCAPE: usize = 6;
+
+impl Block {
+    /// Where nothing of `class` stands to the left, save for what may be an escape's last character: of `\n`, `%3D` or `\u003d`. The
+    /// block stands at `at` of `text`.
+    pub(super) fn apart_from(&self, text: &[u8], at: usize, class: impl Fn(u8x16) -> u8x16) -> u64 {
+        let leads = self.bits(|bytes| one(bytes, b'\\') | one(bytes, b'%'));
+        let behind_leads = leads << 2 | leads << 3 | leads << ESCAPE;
+        let left = text.get(at.saturating_sub(ESCAPE)..at).unwrap_or_default();
+        let first = match left.last() {
+            Some(left) => !Self::new(&[*left; BLOCK]).bits(&class) & 1,
+            None => 1,
+        };
+        let begun = if left.iter().any(|byte| matches!(byte, b'\\' | b'%')) {
+            (1 << ESCAPE) - 1
+        } else {
+            first
+        };
+        !(self.bits(class) << 1 | 1) | behind_leads | begun
+    }
+}
+
 /// Where `count` bits begin that are set `step` apart, for up to 16 of them.
 #[inline]
 pub(super) fn in_a_row(bits: u128, step: u32, count: u32) -> u128 {
@@ -94,6 +117,12 @@ pub(super) fn in_a_row(bits: u128, step: u32, count: u32) -> u128 {
         known += more;
     }
     all
+}
+
+/// The lower half: the positions of the first of two blocks.
+#[inline]
+pub(super) fn low(bits: u128) -> u64 {
+    u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0)
 }
 
 #[cfg(test)]

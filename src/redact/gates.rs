@@ -6,7 +6,7 @@
 use memchr::memchr;
 use wide::u8x16;
 
-use super::block::{BLOCK, Block, digit, in_a_row, letter, one, range};
+use super::block::{BLOCK, Block, digit, in_a_row, letter, low, one, range};
 use super::runs::Starts;
 
 /// What a text may be coded in.
@@ -286,12 +286,6 @@ impl Looked {
         let zero = self.bits(|bytes| one(bytes, 0));
         low(in_a_row(character & zero >> 1, 2, CHARACTERS))
     }
-}
-
-/// The positions of the first block.
-#[inline]
-fn low(bits: u128) -> u64 {
-    u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0)
 }
 
 /// What the upper half of an ASCII byte can be.

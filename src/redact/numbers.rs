@@ -1,13 +1,11 @@
 //! Payment cards and IBANs: secrets without a beginning of their own, found by their digits, 64 positions at a time.
 
-use super::block::{BLOCK, Block, digit, in_a_row, one, range, word};
+use super::block::{BLOCK, Block, digit, in_a_row, low, one, range, word};
 
 /// The fewest digits and separators of a card's number.
 const CARD: u32 = 14;
 /// No number is longer: 34 characters in groups of four.
 const LONGEST: usize = 48;
-/// How long the longest escape is that may end left of a number: `\u003d`.
-const ESCAPE: usize = 6;
 
 /// What a number can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,28 +49,11 @@ fn beginnings(text: &[u8], at: usize, here: Block) -> [u64; 2] {
     if cards | ibans == 0 {
         return [0, 0];
     }
-    let apart = apart(text, at, here);
+    // No part of a longer word or number stands to the left.
+    let apart = here.apart_from(text, at, |bytes| word(bytes) | one(bytes, b'.'));
     let separated = |bytes| digit(bytes) | one(bytes, b' ') | one(bytes, b'-');
     let long = u128::from(here.bits(separated)) | u128::from(next.bits(separated)) << BLOCK;
     [cards & low(in_a_row(long, 1, CARD)) & apart, ibans & apart]
-}
-
-/// Where no part of a longer word or number may stand to the left.
-fn apart(text: &[u8], at: usize, here: Block) -> u64 {
-    let continues = here.bits(|bytes| word(bytes) | one(bytes, b'.'));
-    let escapes = here.bits(|bytes| one(bytes, b'\\') | one(bytes, b'%'));
-    let escaped = escapes << 2 | escapes << 3 | escapes << ESCAPE;
-    let left = text.get(at.saturating_sub(ESCAPE)..at).unwrap_or_default();
-    let begun = if left.iter().any(|byte| matches!(byte, b'\\' | b'%')) {
-        (1 << ESCAPE) - 1
-    } else {
-        u64::from(!left.last().is_some_and(|byte| continues_number(*byte)))
-    };
-    !(continues << 1 | 1) | escaped | begun
-}
-
-fn low(bits: u128) -> u64 {
-    u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0)
 }
 
 /// The first position at the end of `text` from which a number could go on in the bytes still to come, else the end.

@@ -4,14 +4,10 @@ use std::ops::Range;
 
 use wide::u8x16;
 
-use super::block::{BLOCK, Block, one, token, word};
+use super::block::{BLOCK, Block, token, word};
 
 /// The shortest run of token bytes in which a token is looked for.
 pub(super) const RUN: usize = 16;
-/// How long the longest escape is that may end left of a token: `\u003d`.
-const ESCAPE: u32 = 6;
-/// The same as a length.
-const ESCAPE_BYTES: usize = 6;
 /// How many positions of a block can have a whole run after them in the block.
 const STARTS: usize = BLOCK - RUN + 1;
 
@@ -86,17 +82,7 @@ impl Starts {
     }
 
     fn new(text: &[u8], at: usize, block: Block, bits: u64) -> Self {
-        let escapes = block.bits(|bytes| one(bytes, b'\\') | one(bytes, b'%'));
-        // A letter or digit may be an escape's last: of `\n`, `%3D` or `\u003d`.
-        let escaped = escapes << 2 | escapes << 3 | escapes << ESCAPE;
-        let left = text.get(at.saturating_sub(ESCAPE_BYTES)..at).unwrap_or_default();
-        let first = u64::from(!left.last().is_some_and(|byte| is_word_byte(*byte)));
-        let begun = if left.iter().any(|byte| matches!(byte, b'\\' | b'%')) {
-            (1 << ESCAPE) - 1
-        } else {
-            first
-        };
-        let apart = !(block.bits(word) << 1 | 1) | escaped | begun;
+        let apart = block.apart_from(text, at, word);
         Self { at, bits, apart }
     }
 
@@ -126,10 +112,6 @@ impl Starts {
             apart: self.apart >> first,
         })
     }
-}
-
-fn is_word_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// How many of a block's first bytes could belong to a run that began before it.

@@ -16,7 +16,7 @@ pub(super) struct Filter<const WORDS: usize>(Box<[u64; WORDS]>);
 
 impl<const WORDS: usize> Filter<WORDS> {
     pub(super) fn new(grams: impl Iterator<Item = Gram>) -> Self {
-        let mut words = no_words();
+        let mut words = Box::new([0_u64; WORDS]);
         for gram in grams {
             let (word, bit) = Self::place(gram);
             if let Some(word) = words.get_mut(word) {
@@ -40,14 +40,6 @@ impl<const WORDS: usize> Filter<WORDS> {
         let word = usize::try_from(hash >> 11).unwrap_or(0) % WORDS;
         (word, 1 << (hash >> 26 & 63))
     }
-}
-
-#[expect(
-    clippy::large_stack_arrays,
-    reason = "once, when the rules are compiled; its fixed size spares the look-ups a check"
-)]
-fn no_words<const WORDS: usize>() -> Box<[u64; WORDS]> {
-    Box::new([0; WORDS])
 }
 
 /// Values by key. Immutable once built.
