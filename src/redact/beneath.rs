@@ -106,14 +106,22 @@ impl Beneath {
 
     fn look_beneath_escapes(&mut self, texts: &Texts, text: &[u8], whole: bool, from: usize, escape: usize) {
         let start = synced(text, from, escape.saturating_sub(BEFORE).max(from), whole);
+        let mut escapes = Vec::new();
         let (mut last, mut ahead) = (escape, escape);
         let view = View::unescaped(text, start, whole, |at| {
-            if at >= ahead && at < text.len() {
+            // One of several backslashes before a character is what tells, so that it may stand within what was just read.
+            if at >= ahead && ahead < text.len() {
+                escapes.push(ahead);
                 last = at;
                 ahead = self.triggers.next(text, at + 1, whole);
             }
             at < start + STRETCH && at <= last + AFTER
         });
+        // What begins without one of them is found as it stands.
+        let is_escaped = |span: &Range<usize>| {
+            let nth = escapes.partition_point(|escape| *escape < span.start);
+            escapes.get(nth).is_some_and(|escape| span.contains(escape))
+        };
         let is_cut = view.end() >= start + STRETCH;
         self.unescaped = if is_cut {
             view.end() - SPAN
@@ -122,7 +130,7 @@ impl Beneath {
         };
         texts.all(&view.bytes, |begun| {
             let span = view.place(begun.at)..view.place(begun.at + begun.length);
-            if span.len() != begun.length {
+            if is_escaped(&span) {
                 let dress = Dress::default().escaped(Escapes::Usual);
                 self.found.insert(hidden(span.start, dress, &begun));
             }
@@ -131,7 +139,7 @@ impl Beneath {
         while let Some(coat) = coats.next(&view.bytes, 0) {
             coated(texts, &coat, &mut |inner, dress, begun| {
                 let span = view.place(inner.start)..view.place(inner.end);
-                if span.len() != inner.len() {
+                if is_escaped(&span) {
                     self.found
                         .insert(hidden(span.start, dress.escaped(Escapes::Usual), &begun));
                 }

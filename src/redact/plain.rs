@@ -60,7 +60,10 @@ impl Texts {
         );
         each(
             |from| self.rare.find(text, from),
-            |at, numbers| found(begun(at, numbers, Plain::Rare, self.rare.longest())),
+            |at, numbers| {
+                let length = self.rare.length(numbers.start);
+                found(begun(at, numbers, Plain::Rare, length));
+            },
         );
     }
 

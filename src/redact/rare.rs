@@ -82,8 +82,10 @@ impl RareTexts {
         Some((at, self.texts.get(nth)?.1.clone()))
     }
 
-    pub(super) fn longest(&self) -> usize {
-        self.longest
+    /// How long the text is whose rules' numbers begin with `first`.
+    pub(super) fn length(&self, first: u32) -> usize {
+        let text = self.texts.iter().find(|(_, numbers)| numbers.start == first);
+        text.map_or(self.longest, |(text, _)| text.len())
     }
 
     /// The first position at the end of `text` where one of the texts has begun, else the end.
