@@ -53,6 +53,10 @@ pub enum LookupResult {
     Failed,
     /// No answer came in time.
     TimedOut,
+    /// A workload's own query was answered with the configured addresses, so nobody was asked.
+    Fixed,
+    /// A workload's own query was refused, so nobody was asked.
+    Refused,
 }
 
 /// The part of an exchange in which a secret was found.
@@ -505,7 +509,15 @@ impl ConnectionKind {
 }
 
 impl LookupResult {
-    const ALL: [Self; 5] = [Self::Found, Self::Cached, Self::NotFound, Self::Failed, Self::TimedOut];
+    const ALL: [Self; 7] = [
+        Self::Found,
+        Self::Cached,
+        Self::NotFound,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Fixed,
+        Self::Refused,
+    ];
 
     const fn label(self) -> &'static str {
         match self {
@@ -514,6 +526,8 @@ impl LookupResult {
             Self::NotFound => "not_found",
             Self::Failed => "failed",
             Self::TimedOut => "timeout",
+            Self::Fixed => "fixed",
+            Self::Refused => "refused",
         }
     }
 }
@@ -536,6 +550,7 @@ struct PerForm<T> {
     absolute: T,
     connect: T,
     intercepted: T,
+    dns: T,
 }
 
 impl<T> PerForm<T> {
@@ -544,6 +559,7 @@ impl<T> PerForm<T> {
             absolute: make(Form::Absolute),
             connect: make(Form::Connect),
             intercepted: make(Form::Intercepted),
+            dns: make(Form::Dns),
         }
     }
 
@@ -552,6 +568,7 @@ impl<T> PerForm<T> {
             Form::Absolute => &self.absolute,
             Form::Connect => &self.connect,
             Form::Intercepted => &self.intercepted,
+            Form::Dns => &self.dns,
         }
     }
 }

@@ -271,6 +271,9 @@ pub enum Problem {
     /// Both listeners on one address.
     #[error("the same address as proxy.listen; the admin listener needs one of its own")]
     SameListener,
+    /// The DNS listener among the servers that Egret asks.
+    #[error("the same address as one of dns.servers: Egret would ask itself; name another server, or listen elsewhere")]
+    AsksItself,
     /// A name used twice.
     #[error("the name {name:?} is taken by {first}; give it another")]
     RepeatedName {

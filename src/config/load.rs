@@ -9,11 +9,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::allowlist::{self, LoadedList, Text};
-use super::error::{ConfigError, ConfigErrors, Errors, FileProblem, Problem};
+use super::error::{ConfigError, ConfigErrors, Errors, FileProblem, Problem, Shape};
 use super::field::{Field, Table};
 use super::source::{self, Seen};
 use super::state::{self, State};
-use super::{Audit, CaFiles, Config, Dns, ExampleKeys, Limits, OnFailure, Redaction};
+use super::{Audit, CaFiles, Config, Dns, DnsAnswer, ExampleKeys, Limits, OnFailure, Redaction};
 use super::{document, redaction, shipped, workload};
 use crate::policy::Exception;
 use crate::redact::{FingerprintKey, Redactor, Rules};
@@ -36,9 +36,10 @@ const LISTENER: &[&str] = &["listen"];
 const CA: &[&str] = &["certificate", "key"];
 const ADDRESSES: &[&str] = &["permit"];
 const PERMIT: &[&str] = &["host", "networks"];
-const DNS: &[&str] = &["servers"];
+const DNS: &[&str] = &["servers", "listen", "answer"];
 const UPSTREAM: &[&str] = &["roots", "proxy"];
 const AUDIT: &[&str] = &["path", "on_failure"];
+const DNS_ANSWERS: &[&str] = &["resolved"];
 const ON_FAILURE: &[&str] = &["refuse", "continue"];
 
 const DNS_PORT: u16 = 53;
@@ -273,12 +274,12 @@ fn listen(root: &Table<'_>, key: &str, port: u16, errors: &mut Errors) -> Socket
     };
     let table = field.table(LISTENER, errors);
     table.read_or("listen", default, errors, |field| {
-        field.parse(
-            "an address with a port",
-            "one such as 127.0.0.1:3128 or \"[::1]:3128\"",
-            |text| text.parse().ok(),
-        )
+        socket(field, "one such as 127.0.0.1:3128 or \"[::1]:3128\"")
     })
+}
+
+fn socket(field: &Field<'_>, example: &'static str) -> Result<SocketAddr, ConfigError> {
+    field.parse("an address with a port", example, |text| text.parse().ok())
 }
 
 fn admin_listen(root: &Table<'_>, proxy: SocketAddr, errors: &mut Errors) -> SocketAddr {
@@ -347,9 +348,49 @@ fn dns(root: &Table<'_>, errors: &mut Errors) -> Dns {
         errors,
         name_server,
     );
-    Dns {
-        servers: servers.unwrap_or_default(),
+    let servers = servers.unwrap_or_default();
+    let listen = table.get("listen").filter(|listen| !listen.is_nothing());
+    if let Some(own) = listen.as_ref() {
+        note_circle(own, &servers, errors);
     }
+    Dns {
+        listen: listen.and_then(|listen| errors.keep(socket(&listen, "one such as 10.1.0.2:53 or \"[::1]:53\""))),
+        answer: table
+            .get("answer")
+            .map(|answer| dns_answer(&answer, errors))
+            .unwrap_or_default(),
+        servers,
+    }
+}
+
+/// A listener that asks itself would never come to an answer.
+fn note_circle(listen: &Field<'_>, servers: &[SocketAddr], errors: &mut Errors) {
+    let own = listen.text("an address").ok().and_then(|text| text.parse().ok());
+    if own.is_some_and(|own| servers.contains(&own)) {
+        errors.add(listen.error(Problem::AsksItself));
+    }
+}
+
+fn dns_answer(field: &Field<'_>, errors: &mut Errors) -> DnsAnswer {
+    if field.shape() != Shape::List {
+        errors.keep(field.one_of(DNS_ANSWERS, &[()]));
+        return DnsAnswer::Resolved;
+    }
+    let items = errors.keep(field.list("a list of addresses")).unwrap_or_default();
+    if items.is_empty() {
+        let remedy = "write resolved, or addresses of Egret's own";
+        errors.add(field.error(Problem::EmptyList { remedy }));
+    }
+    let addresses = items.iter().filter_map(|item| errors.keep(told_address(item)));
+    DnsAnswer::Fixed(addresses.collect())
+}
+
+/// An address that a client can connect to.
+fn told_address(field: &Field<'_>) -> Result<IpAddr, ConfigError> {
+    field.parse("an address of Egret's own", "one such as 10.1.0.2", |text| {
+        let address: IpAddr = text.parse().ok()?;
+        (!address.is_unspecified() && !address.is_multicast()).then_some(address)
+    })
 }
 
 fn name_server(field: &Field<'_>) -> Result<SocketAddr, ConfigError> {

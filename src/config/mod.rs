@@ -95,6 +95,20 @@ pub struct CaFiles {
 pub struct Dns {
     /// Servers to ask; empty for the system's.
     pub servers: Vec<SocketAddr>,
+    /// Where workloads may ask for names, over UDP and TCP; none: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// What a workload is told of a name that it may reach.
+    pub answer: DnsAnswer,
+}
+
+/// What the DNS listener tells a workload of a name that it may reach.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum DnsAnswer {
+    /// The name's own addresses, looked up and vetted as if they were to be dialled.
+    #[default]
+    Resolved,
+    /// These addresses for every name: Egret's own, where packets are redirected to it. Nothing is looked up.
+    Fixed(Vec<IpAddr>),
 }
 
 /// Redaction of what goes out.

@@ -12,12 +12,13 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::connect::Dialled;
+use super::dns::Budget;
 use super::own;
 use super::pool::{Key, Pool, PoolLimits};
 use super::reply::Refusal;
 use super::resolve::{Resolver, ResolverSettings};
 use super::upstream::{Upstream, Verification};
-use crate::config::{Audiences, Config, Limits, Surfaces};
+use crate::config::{Audiences, Config, DnsAnswer, Limits, Surfaces};
 use crate::identity::{Workload, Workloads};
 use crate::metrics::{ConnectionKind, LookupResult, Metrics, WorkloadMetrics};
 use crate::policy::{AddressRules, DenyReason, Permit};
@@ -52,6 +53,8 @@ pub enum GenerationError {
 pub(crate) struct Tenant {
     pub(crate) workload: Arc<Workload>,
     pub(crate) metrics: Arc<WorkloadMetrics>,
+    /// Its queries to the DNS listener.
+    pub(crate) queries: Budget,
 }
 
 /// Redaction as exchanges need it.
@@ -74,6 +77,7 @@ pub(crate) struct Generation {
     pub(crate) limits: Limits,
     pub(crate) pool: Arc<Pool>,
     pub(crate) metrics: Metrics,
+    pub(crate) dns_answer: DnsAnswer,
     tenants: HashMap<Arc<str>, Arc<Tenant>>,
     resolver: Resolver,
     verification: Verification,
@@ -113,6 +117,7 @@ impl Generation {
             },
             verification: Verification::new(roots(&config.upstream_roots)?)?,
             limits,
+            dns_answer: config.dns.answer,
             pool,
             metrics: metrics.clone(),
             resolver,
@@ -161,6 +166,7 @@ fn tenants(workloads: &Workloads, metrics: &Metrics) -> HashMap<Arc<str>, Arc<Te
             let tenant = Tenant {
                 workload: Arc::clone(workload),
                 metrics: metrics.workload(&workload.name, rules),
+                queries: Budget::default(),
             };
             (Arc::clone(&workload.name), Arc::new(tenant))
         })

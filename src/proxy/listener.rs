@@ -30,7 +30,7 @@ use crate::policy::DenyReason;
 pub(crate) const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// When `accept` fails for want of descriptors or memory: a pause, so that the failure does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// After a refusal the client may still be sending; so much is read and thrown away, for so long, that the reply is not lost to a reset.
 const LINGER_BYTES: u64 = 256 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(2);
@@ -63,7 +63,7 @@ pub(crate) async fn accept(proxy: Arc<Proxy>, listener: TcpListener) {
 }
 
 /// Resolves when draining begins.
-async fn draining(drain: &mut watch::Receiver<bool>) {
+pub(crate) async fn draining(drain: &mut watch::Receiver<bool>) {
     // A proxy that is gone drains too.
     drop(drain.wait_for(|draining| *draining).await);
 }

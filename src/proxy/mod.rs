@@ -11,6 +11,7 @@
 //! | `intercept`, `issuer` | treatment `intercept` |
 //! | `surface`, `signed`, `scrub`, `coded`, `coding`, `outgoing`, `body`, `websocket` | what leaves, redacted and counted |
 //! | `fields`, `upstream`, `pool` | send |
+//! | `dns` | the workloads' own DNS queries: decide, resolve, vet, record; nothing is dialled |
 //! | `ledger`, `reply` | record and answer |
 //! | `generation` | one configuration at work |
 //!
@@ -23,6 +24,7 @@ mod client_io;
 mod coded;
 mod coding;
 mod connect;
+pub mod dns;
 mod exchange;
 mod fields;
 mod generation;
@@ -36,6 +38,7 @@ mod own;
 mod places;
 mod pool;
 mod prefixed;
+mod reader;
 mod relay;
 mod reply;
 mod resolve;
@@ -56,12 +59,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::Method;
 use time::OffsetDateTime;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 
 pub use self::generation::GenerationError;
 
 use self::checked_io::Inspection;
+use self::dns::Budget;
 use self::generation::Generation;
 use self::head::Tunnel;
 use self::issuer::Issuer;
@@ -85,6 +89,8 @@ pub struct Proxy {
     metrics: Metrics,
     /// Counts for those who match no workload.
     nobody: Arc<WorkloadMetrics>,
+    /// The DNS queries of those who match no workload.
+    strangers: Budget,
     issuer: Issuer,
     recent: Recent,
     /// Where Egret itself listens.
@@ -114,6 +120,7 @@ impl Proxy {
             generation: ArcSwap::new(Generation::new(config, &metrics, &listeners)?),
             trail,
             nobody: metrics.workload("", []),
+            strangers: Budget::default(),
             metrics,
             issuer,
             recent,
@@ -137,6 +144,11 @@ impl Proxy {
     /// Accepts clients until [`Proxy::drain`].
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         listener::accept(self, listener).await;
+    }
+
+    /// Answers the workloads' DNS queries until [`Proxy::drain`].
+    pub async fn serve_dns(self: Arc<Self>, datagrams: UdpSocket, connections: TcpListener) {
+        dns::serve(self, datagrams, connections).await;
     }
 
     /// Accepts no more, lets what is under way end, and tells whether all ended within `limit`.
@@ -235,7 +247,7 @@ impl Connection {
         }
     }
 
-    /// A connection that gets no place.
+    /// A connection that gets no place, or the sender of a datagram.
     fn refused(proxy: Arc<Proxy>, peer: SocketAddr) -> Self {
         Self {
             proxy,

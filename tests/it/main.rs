@@ -29,6 +29,8 @@ mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod lookups;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod redaction;
