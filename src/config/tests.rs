@@ -300,6 +300,34 @@ fn addresses_names_and_limits() {
             "egret.yaml:1:17: dns.servers[0]: DNS over TLS or HTTPS is not in this release; remove it, so that nothing relies on it",
         );
     }
+    for (keys, error) in [
+        (
+            "listen: 53",
+            "15: dns.listen: found a number; write one such as 10.1.0.2:53 or \"[::1]:53\"",
+        ),
+        (
+            "listen: 10.1.0.2",
+            "15: dns.listen: \"10.1.0.2\" is not an address with a port; write one such as 10.1.0.2:53 or \"[::1]:53\"",
+        ),
+        (
+            "listen: '1.1.1.1:53', servers: [1.1.1.1]",
+            "15: dns.listen: the same address as one of dns.servers: Egret would ask itself; name another server, or listen elsewhere",
+        ),
+        (
+            "answer: resolve",
+            "15: dns.answer: \"resolve\" is unknown; did you mean `resolved`?",
+        ),
+        (
+            "answer: []",
+            "15: dns.answer: the list is empty, which would match nothing; write resolved, or addresses of Egret's own",
+        ),
+        (
+            "answer: [0.0.0.0]",
+            "16: dns.answer[0]: \"0.0.0.0\" is not an address of Egret's own; write one such as 10.1.0.2",
+        ),
+    ] {
+        check(&format!("dns: {{{keys}}}\n"), &format!("egret.yaml:1:{error}"));
+    }
     check(
         "limits: {head_timout: 5s}\n",
         "egret.yaml:1:10: limits.head_timout: unknown key; did you mean `head_timeout`?",
@@ -674,7 +702,7 @@ fn a_configuration_with_everything() {
         "proxy: {{listen: '[::]:8080'}}\nadmin: {{listen: 127.0.0.1:0}}\nstate_dir: /var/lib/egret\nallowlists: [list.yaml, .]\n\
          ca: {{certificate: /etc/ca.crt}}\nworkloads:\n  - name: w\n    match:\n      networks: [10.1.0.0/16, 192.0.2.7]\n      \
          credential: {{user: alice, sha256: {HASH}}}\n    allow: [list]\n    mode: observe\naddresses:\n  permit: [{{host: \
-         '*.corp.test', networks: [10.0.0.0/8]}}]\ndns: {{servers: [1.1.1.1, '127.0.0.1:5353', '::1', '[::1]:54']}}\nupstream: \
+         '*.corp.test', networks: [10.0.0.0/8]}}]\ndns: {{servers: [1.1.1.1, '127.0.0.1:5353', '::1', '[::1]:54'], listen: '127.0.0.1:53', answer: [192.0.2.1, '::2']}}\nupstream: \
          {{roots: [], proxy: null}}\nredaction:\n  rules: [builtin]\n  replacement: '[redacted:{{rule}}]'\n  surfaces: {{body: \
          block, url: off}}\n  known_secrets: []\naudit: {{path: trail.jsonl, on_failure: continue}}\nlimits: {{head_bytes: \
          32KiB, head_timeout: 500ms, connections: 7}}\n"
@@ -696,6 +724,9 @@ fn a_configuration_with_everything() {
     );
     let servers: Vec<_> = config.dns.servers.iter().map(ToString::to_string).collect();
     assert_eq!(servers, ["1.1.1.1:53", "127.0.0.1:5353", "[::1]:53", "[::1]:54"]);
+    assert_eq!(config.dns.listen, Some("127.0.0.1:53".parse().unwrap()));
+    let told = ["192.0.2.1", "::2"].map(|text| text.parse().unwrap());
+    assert_eq!(config.dns.answer, DnsAnswer::Fixed(told.to_vec()));
     assert_eq!(config.redaction.surfaces.body, SurfaceMode::Block);
     assert_eq!(config.redaction.surfaces.url, SurfaceMode::Off);
     assert_eq!(config.redaction.surfaces.header, SurfaceMode::Redact);

@@ -101,15 +101,16 @@ fn assert_refused(message: &Message, code: ResponseCode, why: &str) {
 
 /// The members of a record that say what became of a query.
 fn fate(record: &Value) -> [&str; 6] {
-    let text = |value: &Value| value.as_str().map(str::to_owned).unwrap_or_default().leak() as &str;
+    let dns = &record["dns"];
     [
-        text(&record["host"]),
-        text(&record["dns"]["type"]),
-        text(&record["dns"]["rcode"]),
-        text(&record["decision"]),
-        text(&record["reason"]),
-        text(&record["rule"]),
+        &record["host"],
+        &dns["type"],
+        &dns["rcode"],
+        &record["decision"],
+        &record["reason"],
+        &record["rule"],
     ]
+    .map(|value| value.as_str().unwrap_or_default())
 }
 
 #[tokio::test]
@@ -128,7 +129,7 @@ async fn allowed_names_are_answered_and_no_other_is_asked_for() {
         (none.metadata.response_code, told(&none).len()),
         (ResponseCode::NoError, 0)
     );
-    let asked = play.dns.questions().len();
+    let before = play.dns.questions().len();
 
     for name in ["unlisted.test.", "wild.test.", "c2VjcmV0.exfil.example."] {
         for kind in [RecordType::A, RecordType::AAAA, RecordType::TXT, RecordType::ANY] {
@@ -136,7 +137,7 @@ async fn allowed_names_are_answered_and_no_other_is_asked_for() {
             assert_refused(&refused, ResponseCode::NXDomain, "host.not_listed");
         }
     }
-    assert_eq!(play.dns.questions().len(), asked, "{:?}", play.dns.questions());
+    assert_eq!(play.dns.questions().len(), before, "{:?}", play.dns.questions());
 
     // Each has its record before its reply.
     let records = play.egret.lookups();
@@ -233,10 +234,15 @@ async fn a_secret_in_a_name_goes_nowhere() {
         format!("{secret}.wild.test."),
         format!("{}.b.wild.test.", secret.to_uppercase()),
         // Also where it is not even a host name, and where the name is denied.
-        format!("{secret} .wild.test."),
+        format!("{secret}-no-host.wild.test."),
         format!("{secret}.exfil.example."),
     ] {
-        let refused = asker.ask(&name, RecordType::A).await;
+        let mut bytes = query(&name, RecordType::A);
+        for byte in bytes.iter_mut().skip(12).filter(|byte| **byte == b'-') {
+            *byte = b' ';
+        }
+        asker.send(&bytes).await;
+        let refused = asker.reply().await;
         assert_eq!(refused.metadata.response_code, ResponseCode::NXDomain, "{refused}");
     }
     assert!(play.dns.questions().is_empty(), "{:?}", play.dns.questions());
@@ -248,7 +254,10 @@ async fn a_secret_in_a_name_goes_nowhere() {
     let unrewritable = "secret.unrewritable";
     assert_eq!(reasons, [unrewritable, unrewritable, "name.invalid", unrewritable]);
     let written = std::fs::read_to_string(play.egret.audit()).unwrap() + &play.egret.log().text();
-    assert!(!written.to_lowercase().contains(&secret[4..]), "{written}");
+    assert!(
+        !written.to_lowercase().contains(secret.trim_start_matches("ghp_")),
+        "{written}"
+    );
 }
 
 #[tokio::test]
@@ -476,8 +485,8 @@ fn look_up_with(compiler: &str) {
         // Programs of musl stand alone, as in an image of Alpine's.
         let linked: &[&str] = if compiler == "musl-gcc" { &["-static"] } else { &[] };
         compile.args(linked).arg("-o").arg(&program).arg(source);
-        let compiled = finish(compile).await;
-        assert!(compiled.status.success(), "{compiled:?}");
+        let linking = finish(compile).await;
+        assert!(linking.status.success(), "{linking:?}");
 
         let began = Instant::now();
         let mut looking = Command::new("unshare");

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use crate::proxy::reader::Reader;
+use super::super::reader::Reader;
 
 /// The longest query that is read: what fits one unfragmented datagram, whatever it is padded with (RFC 8467).
 pub const MAX_QUERY: usize = 1232;

@@ -27,16 +27,16 @@ pub(crate) use self::budget::Budget;
 
 use self::budget::Spent;
 use self::message::{Answer, Code, Fault, MAX_QUERY, Query, Transport};
-use super::generation::{Generation, Tenant};
-use super::ledger::{Ledger, Outcome};
-use super::listener::{ACCEPT_PAUSE, draining};
-use super::reply::Refusal;
-use super::{Connection, Proxy, surface};
 use crate::audit::record::{Form, Question};
 use crate::config::DnsAnswer;
 use crate::identity::Identified;
 use crate::metrics::{ConnectionKind, LookupResult};
 use crate::policy::{Authority, Decision, DenyReason, DnsName, Scheme};
+use crate::proxy::generation::{Generation, Tenant};
+use crate::proxy::ledger::{Ledger, Outcome};
+use crate::proxy::listener::{ACCEPT_PAUSE, draining};
+use crate::proxy::reply::Refusal;
+use crate::proxy::{Connection, Proxy, surface};
 
 /// How long a client may keep an address: long enough for one task, short enough to notice a move. Egret's own dials don't rely on it.
 const TTL: u32 = 30;
