@@ -550,6 +550,7 @@ struct PerForm<T> {
     absolute: T,
     connect: T,
     intercepted: T,
+    socks5: T,
     dns: T,
 }
 
@@ -559,6 +560,7 @@ impl<T> PerForm<T> {
             absolute: make(Form::Absolute),
             connect: make(Form::Connect),
             intercepted: make(Form::Intercepted),
+            socks5: make(Form::Socks5),
             dns: make(Form::Dns),
         }
     }
@@ -568,6 +570,7 @@ impl<T> PerForm<T> {
             Form::Absolute => &self.absolute,
             Form::Connect => &self.connect,
             Form::Intercepted => &self.intercepted,
+            Form::Socks5 => &self.socks5,
             Form::Dns => &self.dns,
         }
     }

@@ -92,8 +92,10 @@ words! {
         Absolute = "absolute",
         /// A CONNECT request.
         Connect = "connect",
-        /// A request read inside an intercepted CONNECT.
+        /// A request read inside an intercepted tunnel.
         Intercepted = "intercepted",
+        /// A SOCKS5 request (RFC 1928).
+        Socks5 = "socks5",
         /// A query to the DNS listener.
         Dns = "dns",
     }

@@ -92,7 +92,7 @@ limits! {
     head_bytes: Bytes = 64 * KIB, KIB => 1_024 * KIB;
     /// Fields of one message head; a request with more gets 431 `limit.head_fields`.
     head_fields: Count = 128, 8 => 1_024;
-    /// Time for a request head to arrive whole; a slower one gets 408 `limit.head_timeout`.
+    /// Time for a request head, or a SOCKS5 negotiation, to arrive whole; a slower one gets 408 `limit.head_timeout`.
     head_timeout: Time = 10 * SECOND, 100 => 10 * MINUTE;
     /// Time for a `ClientHello` to arrive whole after CONNECT; a slower tunnel is closed with `limit.client_hello_timeout`.
     client_hello_timeout: Time = 10 * SECOND, 100 => 10 * MINUTE;

@@ -1,4 +1,4 @@
-//! Proxy credentials: what a client sends in `Proxy-Authorization`, and the hash that it is held against.
+//! Proxy credentials: what a client sends in `Proxy-Authorization` or by SOCKS5, and the hash that it is held against.
 //!
 //! Only hashes are kept, and they are compared in constant time. The hash is plain SHA-256 without salt or stretching, which
 //! is right for random tokens and wrong for words that a person can remember: use tokens of 128 bits and more.
@@ -80,6 +80,26 @@ impl Credential {
     }
 }
 
+/// A credential as a client sent it.
+#[derive(Clone, Copy)]
+pub enum Shown<'a> {
+    /// The value of `Proxy-Authorization`.
+    Field(&'a [u8]),
+    /// A user name and a password (RFC 1929): what Basic would carry.
+    Password {
+        /// The user name.
+        user: &'a [u8],
+        /// The password, or a token.
+        password: &'a [u8],
+    },
+}
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shown")
+    }
+}
+
 /// A well-formed credential that a client sent; its secret is kept as a hash only.
 #[derive(Debug)]
 pub(super) struct Presented {
@@ -89,8 +109,19 @@ pub(super) struct Presented {
 }
 
 impl Presented {
+    /// Reads what was sent; nothing when it is malformed.
+    pub(super) fn read(shown: Shown<'_>) -> Option<Self> {
+        match shown {
+            Shown::Field(value) => Self::parse(value),
+            Shown::Password { user, password } => Some(Self {
+                user: Some(user.to_owned()),
+                secret: SecretHash::of(password),
+            }),
+        }
+    }
+
     /// Reads the value of `Proxy-Authorization`: Basic (RFC 7617) or Bearer (RFC 6750), the scheme in any case.
-    pub(super) fn parse(value: &[u8]) -> Option<Self> {
+    fn parse(value: &[u8]) -> Option<Self> {
         let space = value.iter().position(|byte| *byte == b' ')?;
         let (scheme, rest) = value.split_at_checked(space)?;
         let rest = rest.trim_ascii();
@@ -168,6 +199,28 @@ mod tests {
         check(&credential, &basic("anyone", "t0ken-._~+/=="), true);
         check(&credential, &basic("", "t0ken-._~+/=="), true);
         check(&credential, "Bearer t0ken", false);
+    }
+
+    #[test]
+    fn a_user_name_and_a_password_are_what_basic_carries() {
+        let check = |credential: &Credential, user: &str, password: &str, expected: bool| {
+            let presented = Presented::read(Shown::Password {
+                user: user.as_bytes(),
+                password: password.as_bytes(),
+            });
+            assert_eq!(
+                bool::from(credential.accepts(&presented.unwrap())),
+                expected,
+                "{user} {password}"
+            );
+        };
+        let bound = Credential::new(Some("alice"), SecretHash::of(b"s3cret"));
+        check(&bound, "alice", "s3cret", true);
+        check(&bound, "bob", "s3cret", false);
+        check(&bound, "alice", "", false);
+        let token = Credential::new(None, SecretHash::of(b"t0ken"));
+        check(&token, "anyone", "t0ken", true);
+        check(&token, "t0ken", "", false);
     }
 
     #[test]

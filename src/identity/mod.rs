@@ -5,5 +5,5 @@
 mod credential;
 mod workload;
 
-pub use credential::{Credential, SecretHash};
+pub use credential::{Credential, SecretHash, Shown};
 pub use workload::{Identified, Match, Workload, Workloads};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use subtle::Choice;
 
-use super::credential::{Credential, Presented};
+use super::credential::{Credential, Presented, Shown};
 use crate::policy::Policy;
 
 /// What a client must show to be a workload's: each part that is there must hold.
@@ -106,13 +106,13 @@ impl Workloads {
         self.0.iter()
     }
 
-    /// The first workload that matches the client's address and the value of its `Proxy-Authorization`.
+    /// The first workload that matches the client's address and the credential that it sent.
     ///
     /// Every credential of the client's network is compared, in constant time, also after one matched.
-    pub fn identify(&self, peer: IpAddr, proxy_authorization: Option<&[u8]>) -> Identified {
+    pub fn identify(&self, peer: IpAddr, shown: Option<Shown<'_>>) -> Identified {
         // A listener for both families shows an IPv4 client as ::ffff:a.b.c.d.
         let peer = peer.to_canonical();
-        let presented = proxy_authorization.and_then(Presented::parse);
+        let presented = shown.and_then(Presented::read);
         let mut found = None;
         let mut credential_wanted = false;
         for workload in self.0.iter().filter(|workload| workload.clients.has(peer)) {
@@ -125,7 +125,7 @@ impl Workloads {
         match found {
             Some(workload) => Identified::Workload(workload),
             None if !credential_wanted => Identified::Unknown,
-            None if proxy_authorization.is_none() => Identified::CredentialRequired,
+            None if shown.is_none() => Identified::CredentialRequired,
             None => Identified::CredentialWrong,
         }
     }
@@ -166,7 +166,10 @@ mod tests {
 
     #[track_caller]
     fn check(peer: &str, authorization: Option<&str>, expected: &str) {
-        let identified = workloads().identify(peer.parse().unwrap(), authorization.map(str::as_bytes));
+        let identified = workloads().identify(
+            peer.parse().unwrap(),
+            authorization.map(|value| Shown::Field(value.as_bytes())),
+        );
         let name = match identified {
             Identified::Workload(workload) => workload.name.to_string(),
             other @ (Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown) => {
@@ -205,7 +208,7 @@ mod tests {
     #[test]
     fn without_a_workload_that_asks_for_one_a_credential_does_not_help() {
         let workloads = Workloads::new(vec![workload("network", Some(&["10.1.0.0/16"]), None)]);
-        for authorization in [None, Some(b"Bearer x".as_slice())] {
+        for authorization in [None, Some(Shown::Field(b"Bearer x"))] {
             let identified = workloads.identify("192.0.2.1".parse().unwrap(), authorization);
             assert!(matches!(identified, Identified::Unknown), "{identified:?}");
         }

@@ -9,6 +9,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use super::checked_io::CheckedIo;
 use super::prefixed::Prefixed;
@@ -20,6 +21,25 @@ pub(crate) enum ClientIo {
     Socket(TcpStream),
     /// Anything else: an HTTP/2 stream, a connection inside TLS.
     Stream(TokioIo<Upgraded>),
+}
+
+/// A client whose tunnel was granted: its stream comes once it was told so.
+#[derive(Debug)]
+pub(crate) enum Coming {
+    /// Told by hyper, which answers 200.
+    Upgrade(OnUpgrade),
+    /// Told by whoever speaks with it; when it couldn't be, nothing comes.
+    Told(oneshot::Receiver<Prefixed<ClientIo>>),
+}
+
+impl Coming {
+    /// Waits for the stream; none when the client has gone.
+    pub(crate) async fn arrived(self) -> Option<Prefixed<ClientIo>> {
+        match self {
+            Self::Upgrade(upgrade) => handed_over(upgrade).await.ok(),
+            Self::Told(client) => client.await.ok(),
+        }
+    }
 }
 
 /// Waits until hyper hands the client's stream over, with the bytes that it read ahead.

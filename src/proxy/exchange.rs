@@ -7,16 +7,18 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::thread;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HeaderValue, PROXY_AUTHORIZATION, UPGRADE};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Incoming};
 
 use super::body::{Looked, Passage, RequestBody, ResponseBody};
+use super::client_io::Coming;
 use super::connect::{Dialled, dial};
 use super::fields;
 use super::generation::{Generation, Tenant};
@@ -25,12 +27,14 @@ use super::ledger::Ledger;
 use super::outgoing::Outgoing;
 use super::pool::{Key, Wanted};
 use super::reply::Refusal;
+use super::socks5;
 use super::surface;
 use super::upstream::{SendFailure, Upstream};
 use super::{Connection, Entrance, UnderWay, intercept, tunnel, websocket};
+use crate::audit::Slot;
 use crate::config::Limits;
-use crate::identity::Identified;
-use crate::policy::{Decision, DenyReason, Permit, RequestHead, Treatment};
+use crate::identity::{Identified, Shown};
+use crate::policy::{Authority, Decision, DenyReason, Permit, RequestHead, Treatment};
 
 /// What goes back to the client: Egret's own words, or an origin's.
 pub(crate) type ReplyBody = Either<Full<Bytes>, ResponseBody>;
@@ -47,7 +51,8 @@ pub(crate) async fn serve(
         .get_all(UPGRADE)
         .iter()
         .any(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    let mut response = match Exchange::begin(&connection, &request) {
+    let open = |slot| Ledger::open(slot, &connection, &request);
+    let mut response = match Exchange::begin(&connection, open) {
         Ok(exchange) => exchange.run(request).await,
         // Without a record there is no exchange to name.
         Err(refusal) => own_reply(&refusal, "", is_connect),
@@ -62,6 +67,21 @@ pub(crate) async fn serve(
     Ok(response)
 }
 
+/// Takes a SOCKS5 client's one request through the journey of a CONNECT. Granted, its tunnel waits for `client`; refused, the reason is to
+/// be told.
+pub(crate) async fn serve_socks5(
+    connection: Arc<Connection>,
+    request: socks5::Request,
+    client: Coming,
+) -> Result<(), DenyReason> {
+    let open = |slot| Ledger::open_socks5(slot, &connection, request.command);
+    let granted = match Exchange::begin(&connection, open) {
+        Ok(exchange) => exchange.run_socks5(&request, client).await,
+        Err(refusal) => Err(refusal),
+    };
+    granted.map_err(|refusal| refusal.reason())
+}
+
 /// One request on its way.
 struct Exchange {
     connection: Arc<Connection>,
@@ -72,14 +92,12 @@ struct Exchange {
 
 impl Exchange {
     /// Takes a place in the trail first: what can't be recorded does not begin.
-    fn begin(connection: &Arc<Connection>, request: &Request<Incoming>) -> Result<Self, Refusal> {
+    fn begin(connection: &Arc<Connection>, open: impl FnOnce(Slot) -> Ledger) -> Result<Self, Refusal> {
         let slot = connection.proxy.reserve()?;
-        let generation = connection.proxy.generation();
-        let ledger = Ledger::open(slot, connection, request);
         Ok(Self {
             connection: Arc::clone(connection),
-            generation,
-            ledger,
+            generation: connection.proxy.generation(),
+            ledger: open(slot),
             under_way: Some(connection.exchange()),
         })
     }
@@ -88,17 +106,31 @@ impl Exchange {
     async fn run(mut self, request: Request<Incoming>) -> Response<ReplyBody> {
         let is_connect = request.method() == Method::CONNECT;
         let result = AssertUnwindSafe(self.steps(request)).catch_unwind().await;
+        match self.settle(result).await {
+            Ok(response) => response,
+            Err((refusal, id)) => own_reply(&refusal, &id, is_connect),
+        }
+    }
+
+    async fn run_socks5(mut self, request: &socks5::Request, client: Coming) -> Result<(), Refusal> {
+        let result = AssertUnwindSafe(self.steps_socks5(request, client))
+            .catch_unwind()
+            .await;
+        self.settle(result).await.map_err(|(refusal, _)| refusal)
+    }
+
+    /// What the steps came to; a refusal and a panic are recorded before they are told.
+    async fn settle<T>(self, result: thread::Result<Result<T, Refusal>>) -> Result<T, (Refusal, String)> {
         let refusal = match result {
-            Ok(Ok(response)) => return response,
+            Ok(Ok(done)) => return Ok(done),
             Ok(Err(refusal)) => refusal,
             Err(_panic) => Refusal::new(DenyReason::InternalPanic),
         };
-        let (refusal, id) = self.connection.refuse(self.ledger, refusal).await;
-        own_reply(&refusal, &id, is_connect)
+        Err(self.connection.refuse(self.ledger, refusal).await)
     }
 
     async fn steps(&mut self, request: Request<Incoming>) -> Result<Response<ReplyBody>, Refusal> {
-        let tenant = self.identify(&request)?;
+        let tenant = self.identify(request.headers().get(PROXY_AUTHORIZATION))?;
         if request.method() == Method::CONNECT {
             return self.connect(request, tenant).await;
         }
@@ -132,30 +164,36 @@ impl Exchange {
         self.answer(response, upstream).await
     }
 
-    /// Who asks: by the tunnel it came through, or by address and credential.
-    fn identify(&mut self, request: &Request<Incoming>) -> Result<Arc<Tenant>, Refusal> {
+    async fn steps_socks5(&mut self, request: &socks5::Request, client: Coming) -> Result<(), Refusal> {
+        let tenant = self.identify(None)?;
+        let authority = request.authority().ok_or_else(|| {
+            Refusal::new(DenyReason::RequestMalformed).detail("SOCKS5 takes a host name or an address, and a port")
+        })?;
+        self.name(&authority)?;
+        if request.command != socks5::Command::Connect {
+            return Err(
+                Refusal::new(DenyReason::RequestUnsupported).detail("of SOCKS5's commands Egret carries out CONNECT")
+            );
+        }
+        self.open(authority, tenant, client).await
+    }
+
+    /// Who asks: by the tunnel it came through, by what it said before, or by address and credential.
+    fn identify(&mut self, credential: Option<&HeaderValue>) -> Result<Arc<Tenant>, Refusal> {
         let tenant = match &self.connection.entrance {
-            Entrance::Tunnel(inner) => self
-                .generation
-                .tenant(&inner.workload)
-                .ok_or(DenyReason::WorkloadUnknown)?,
+            Entrance::Tunnel(inner) => self.generation.tenant(&inner.workload),
+            Entrance::Socks5(workload) => workload.as_ref().and_then(|name| self.generation.tenant(name)),
             Entrance::Listener => {
-                let credential = request.headers().get(http::header::PROXY_AUTHORIZATION);
-                match self
-                    .generation
-                    .workloads
-                    .identify(self.connection.peer.ip(), credential.map(HeaderValue::as_bytes))
-                {
-                    Identified::Workload(workload) => self
-                        .generation
-                        .tenant(&workload.name)
-                        .ok_or(DenyReason::WorkloadUnknown)?,
+                let shown = credential.map(|value| Shown::Field(value.as_bytes()));
+                match self.generation.workloads.identify(self.connection.peer.ip(), shown) {
+                    Identified::Workload(workload) => self.generation.tenant(&workload.name),
                     Identified::CredentialRequired => return Err(DenyReason::WorkloadCredentialRequired.into()),
                     Identified::CredentialWrong => return Err(DenyReason::WorkloadCredentialWrong.into()),
-                    Identified::Unknown => return Err(DenyReason::WorkloadUnknown.into()),
+                    Identified::Unknown => None,
                 }
             }
-        };
+        }
+        .ok_or(DenyReason::WorkloadUnknown)?;
         self.ledger.identified(&tenant);
         Ok(tenant)
     }
@@ -163,7 +201,8 @@ impl Exchange {
     /// The head, and whether its URL holds a secret.
     fn read(&mut self, parts: &Parts) -> Result<(Head, bool), Refusal> {
         let head = match &self.connection.entrance {
-            Entrance::Listener => head::read_absolute(parts),
+            // A SOCKS5 client's requests come inside its tunnel.
+            Entrance::Listener | Entrance::Socks5(_) => head::read_absolute(parts),
             Entrance::Tunnel(inner) => head::read_inner(parts, &inner.tunnel),
         }?;
         self.ledger.targeted(&head.target);
@@ -218,7 +257,7 @@ impl Exchange {
             Entrance::Tunnel(inner) if inner.key.wanted == wanted && inner.key.target == head.target => {
                 Arc::clone(&inner.key)
             }
-            Entrance::Tunnel(_) | Entrance::Listener => Arc::new(Key {
+            Entrance::Tunnel(_) | Entrance::Listener | Entrance::Socks5(_) => Arc::new(Key {
                 workload: Arc::clone(&tenant.workload.name),
                 target: head.target.clone(),
                 wanted,
@@ -365,8 +404,20 @@ impl Exchange {
         }
         let (parts, body) = request.into_parts();
         let authority = head::read_connect(&parts)?;
-        self.ledger.tunnelled(&authority);
-        surface::check_host(&self.generation, &mut self.ledger, authority.host())?;
+        self.name(&authority)?;
+        let client = Coming::Upgrade(hyper::upgrade::on(Request::from_parts(parts, body)));
+        self.open(authority, tenant, client).await?;
+        Ok(Response::new(Either::Left(Full::default())))
+    }
+
+    /// Says in the record where a tunnel is to lead; a host name with a secret in it leads nowhere.
+    fn name(&mut self, authority: &Authority) -> Result<(), Refusal> {
+        self.ledger.tunnelled(authority);
+        surface::check_host(&self.generation, &mut self.ledger, authority.host())
+    }
+
+    /// Decides about a tunnel, dials, and has it carried on once the client was told.
+    async fn open(&mut self, authority: Authority, tenant: Arc<Tenant>, client: Coming) -> Result<(), Refusal> {
         let permit = match tenant.workload.policy.decide_connect(&authority) {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => {
@@ -375,7 +426,6 @@ impl Exchange {
             }
         };
         self.ledger.permitted(&permit);
-        let client = hyper::upgrade::on(Request::from_parts(parts, body));
         let handover = self
             .connection
             .handover(&self.generation)
@@ -394,7 +444,7 @@ impl Exchange {
                 intercept::spawn(client, ahead, authority, tenant, permit, self.ledger.take(), handover);
             }
         }
-        Ok(Response::new(Either::Left(Full::default())))
+        Ok(())
     }
 }
 

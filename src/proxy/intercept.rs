@@ -7,13 +7,12 @@ use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
-use hyper::upgrade::OnUpgrade;
 use rustls::server::Acceptor;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::client_hello::looks_like_tls;
-use super::client_io::{ClientIo, handed_over};
+use super::client_io::{ClientIo, Coming};
 use super::connect::Dialled;
 use super::exchange::reach;
 use super::generation::{Generation, Tenant};
@@ -68,9 +67,9 @@ pub(crate) async fn reach_ahead(
     reach(generation, permit).await.map(Some)
 }
 
-/// Serves the tunnel in a task of its own, once hyper has answered 200.
+/// Serves the tunnel in a task of its own, once the client was told that it is open.
 pub(crate) fn spawn(
-    client: OnUpgrade,
+    client: Coming,
     ahead: Option<Dialled>,
     authority: Authority,
     tenant: Arc<Tenant>,
@@ -85,9 +84,9 @@ pub(crate) fn spawn(
         ahead,
     };
     tokio::spawn(async move {
-        let outcome = match handed_over(client).await {
-            Ok(client) => open(client, opened, &mut ledger, &handover).await,
-            Err(_) => Err(DenyReason::ClientClosed),
+        let outcome = match client.arrived().await {
+            Some(client) => open(client, opened, &mut ledger, &handover).await,
+            None => Err(DenyReason::ClientClosed),
         };
         match outcome {
             Ok(serving) => {

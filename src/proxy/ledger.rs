@@ -18,6 +18,7 @@ use super::outgoing::Outgoing;
 use super::relay::Moved;
 use super::reply::Refusal;
 use super::scrub::Found;
+use super::socks5::Command;
 use super::upstream::Upstream;
 use crate::audit::{
     Client, Event, ExchangeId, Form, HttpVersion, Question, Record, Redaction, Slot, Tls, Treatment, Verdict, Written,
@@ -86,6 +87,13 @@ impl Ledger {
             open.version = Some(request.version());
             open.trace = trace_id(request.headers());
         });
+        ledger
+    }
+
+    /// Opens the account of a SOCKS5 request, whose command stands for the method.
+    pub(crate) fn open_socks5(slot: Slot, connection: &Connection, command: Command) -> Self {
+        let mut ledger = Self::new(slot, connection, Form::Socks5);
+        ledger.with(|open| open.method = command.name().and_then(|name| name.parse().ok()));
         ledger
     }
 
@@ -198,9 +206,11 @@ impl Ledger {
             open.observed = permit.observed();
             open.rule = permit.rule().cloned();
             open.treatment = match (open.form, permit.treatment()) {
-                (Form::Connect, policy::Treatment::Tunnel) => Some(Treatment::Tunnel),
+                (Form::Connect | Form::Socks5, policy::Treatment::Tunnel) => Some(Treatment::Tunnel),
                 (Form::Absolute, _) => Some(Treatment::Plain),
-                (Form::Connect, policy::Treatment::Intercept) | (Form::Intercepted, _) => Some(Treatment::Intercept),
+                (Form::Connect | Form::Socks5, policy::Treatment::Intercept) | (Form::Intercepted, _) => {
+                    Some(Treatment::Intercept)
+                }
                 (Form::Dns, _) => None,
             };
             if open.treatment == Some(Treatment::Tunnel) {

@@ -1,4 +1,4 @@
-//! Accepting clients: bounded in number, each in a task of its own, HTTP/1 or HTTP/2 by the first bytes.
+//! Accepting clients: bounded in number, each in a task of its own; HTTP/1, HTTP/2 or SOCKS5 by the first bytes.
 
 use std::error::Error as _;
 use std::io;
@@ -16,12 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::checked_io::{CheckedIo, Inspection, Waits};
-use super::exchange;
 use super::ledger::{Ledger, Outcome};
 use super::prefixed::Prefixed;
 use super::reply::Refusal;
 use super::wire::{Fault, HeadLimits};
-use super::{Connection, Entrance, Handover, Proxy};
+use super::{Connection, Entrance, Handover, Proxy, exchange, socks5, socks5_client};
 use crate::audit::record::Form;
 use crate::metrics::ConnectionKind;
 use crate::policy::DenyReason;
@@ -116,6 +115,10 @@ async fn welcome(handover: Handover, stream: TcpStream) {
     if !matches!(tokio::time::timeout(idle, stream.peek(1, |_| true)).await, Ok(Ok(true))) {
         return;
     }
+    if stream.peeked().first() == Some(&socks5::VERSION) {
+        let (first, stream) = stream.into_parts();
+        return socks5_client::serve(handover, stream, first).await;
+    }
     let differs = |bytes: &[u8]| !H2_PREFACE.starts_with(bytes);
     if !differs(stream.peeked())
         && tokio::time::timeout(head, stream.peek(H2_PREFACE.len(), differs))
@@ -169,7 +172,7 @@ where
     if inspection.fault().is_none() && ended.is_err_and(|error| error.is_parse()) {
         // hyper refused what the check let pass, and has answered it already: the record is left to write.
         tracing::warn!("a request passed the wire check and failed to parse");
-        record_unreadable(&connection).await;
+        record_refusal(&connection, DenyReason::RequestMalformed.into()).await;
     }
     if let Some(fault) = inspection.fault()
         && let Some(parts) = http.into_parts()
@@ -179,32 +182,35 @@ where
     }
 }
 
-async fn record_unreadable(connection: &Connection) {
-    if let Ok(slot) = connection.proxy.reserve() {
-        let mut ledger = Ledger::new(slot, connection, connection.form(&http::Method::GET));
-        connection.identify_by_address(&mut ledger);
-        connection.refuse(ledger, DenyReason::RequestMalformed.into()).await;
-    }
-}
-
 /// Answers bytes that could not be read as a request, and closes.
-async fn refuse_bytes<T>(connection: &Connection, mut stream: T, fault: Fault)
+async fn refuse_bytes<T>(connection: &Connection, stream: T, fault: Fault)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let reply = match connection.proxy.reserve() {
+    let (refusal, id) = record_refusal(connection, Refusal::new(fault.reason).detail(fault.detail)).await;
+    farewell(stream, &refusal.http1_bytes(&id)).await;
+}
+
+/// Records that a request could not be read. Gives the refusal to answer with, and the exchange's name.
+pub(crate) async fn record_refusal(connection: &Connection, refusal: Refusal) -> (Refusal, String) {
+    match connection.proxy.reserve() {
         Ok(slot) => {
             let mut ledger = Ledger::new(slot, connection, connection.form(&http::Method::GET));
             connection.identify_by_address(&mut ledger);
-            connection
-                .refuse(ledger, Refusal::new(fault.reason).detail(fault.detail))
-                .await
+            connection.refuse(ledger, refusal).await
         }
-        Err(reason) => (Refusal::from(reason), String::new()),
-    };
-    let reply = reply.0.http1_bytes(&reply.1);
+        // Without a record there is no exchange to name.
+        Err(reason) => (reason.into(), String::new()),
+    }
+}
+
+/// Says the last word on a connection, so that it arrives, and closes. What the client still sends is thrown away.
+pub(crate) async fn farewell<T>(mut stream: T, last_word: &[u8])
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     let farewell = async {
-        stream.write_all(&reply).await?;
+        stream.write_all(last_word).await?;
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
     };
@@ -251,7 +257,7 @@ where
         http.await
     };
     if ended.is_err_and(|error| is_protocol_error(&error)) {
-        record_unreadable(&connection).await;
+        record_refusal(&connection, DenyReason::RequestMalformed.into()).await;
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! | file | step |
 //! |---|---|
-//! | `listener`, `places` | accept: bounded, HTTP/1 or HTTP/2 by the first bytes |
+//! | `listener`, `places` | accept: bounded; HTTP/1, HTTP/2 or SOCKS5 by the first bytes |
+//! | `socks5`, `socks5_client` | the messages of SOCKS5; the client that speaks it |
 //! | `wire`, `checked_io` | the bytes of HTTP/1 heads and chunks, before hyper sees them |
 //! | `exchange` | the order of the steps |
 //! | `head` | read the head |
@@ -45,6 +46,8 @@ mod resolve;
 mod scrub;
 mod signed;
 mod silence;
+pub mod socks5;
+mod socks5_client;
 mod surface;
 mod tunnel;
 mod upstream;
@@ -194,6 +197,8 @@ struct Connection {
 enum Entrance {
     /// To the proxy itself.
     Listener,
+    /// By SOCKS5, from a client of the workload of that name; its policy is that of the day.
+    Socks5(Option<Arc<str>>),
     /// Inside a tunnel that was opened.
     Tunnel(Inner),
 }
@@ -261,6 +266,7 @@ impl Connection {
     fn form(&self, method: &Method) -> Form {
         match &self.entrance {
             Entrance::Tunnel(_) => Form::Intercepted,
+            Entrance::Socks5(_) => Form::Socks5,
             Entrance::Listener if *method == Method::CONNECT => Form::Connect,
             Entrance::Listener => Form::Absolute,
         }
@@ -270,7 +276,7 @@ impl Connection {
     fn tls(&self) -> Option<Tls<'static>> {
         match &self.entrance {
             Entrance::Tunnel(inner) => inner.tls.clone(),
-            Entrance::Listener => None,
+            Entrance::Listener | Entrance::Socks5(_) => None,
         }
     }
 
@@ -291,7 +297,8 @@ impl Connection {
         let generation = self.proxy.generation();
         let name = match &self.entrance {
             Entrance::Tunnel(inner) => Some(Arc::clone(&inner.workload)),
-            Entrance::Listener => match generation.workloads.identify(self.peer.ip(), None) {
+            Entrance::Socks5(Some(workload)) => Some(Arc::clone(workload)),
+            Entrance::Listener | Entrance::Socks5(None) => match generation.workloads.identify(self.peer.ip(), None) {
                 Identified::Workload(workload) => Some(Arc::clone(&workload.name)),
                 Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown => None,
             },

@@ -2,12 +2,11 @@
 //!
 //! For origins that pin certificates or ask for the client's. Nothing inside is redacted; who writes such a rule knows that.
 
-use hyper::upgrade::OnUpgrade;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::Handover;
 use super::client_hello::{self, ClientHello, MAX_CLIENT_HELLO};
-use super::client_io::handed_over;
+use super::client_io::Coming;
 use super::connect::Dialled;
 use super::ledger::{Ledger, Outcome};
 use super::prefixed::Prefixed;
@@ -17,8 +16,8 @@ use crate::policy::{Authority, DenyReason, Host};
 /// A fatal alert `unrecognized_name` (RFC 6066 §3), in a record of its own: what a TLS client can show of a refusal.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
-/// Carries the tunnel on in a task of its own, once hyper has answered 200.
-pub(crate) fn spawn(client: OnUpgrade, dialled: Dialled, authority: Authority, mut ledger: Ledger, handover: Handover) {
+/// Carries the tunnel on in a task of its own, once the client was told that it is open.
+pub(crate) fn spawn(client: Coming, dialled: Dialled, authority: Authority, mut ledger: Ledger, handover: Handover) {
     tokio::spawn(async move {
         let outcome = run(client, dialled, &authority, &mut ledger, &handover).await;
         drop(ledger.finish(&outcome));
@@ -26,13 +25,13 @@ pub(crate) fn spawn(client: OnUpgrade, dialled: Dialled, authority: Authority, m
 }
 
 async fn run(
-    client: OnUpgrade,
+    client: Coming,
     dialled: Dialled,
     authority: &Authority,
     ledger: &mut Ledger,
     handover: &Handover,
 ) -> Outcome {
-    let Ok(mut client) = handed_over(client).await else {
+    let Some(mut client) = client.arrived().await else {
         return Outcome::Failed(DenyReason::ClientClosed);
     };
     let _active = handover.tunnel_guard();

@@ -37,6 +37,8 @@ mod redaction;
 #[cfg(test)]
 mod scenery;
 #[cfg(test)]
+mod socks5;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod support;
