@@ -551,6 +551,7 @@ struct PerForm<T> {
     connect: T,
     intercepted: T,
     socks5: T,
+    transparent: T,
     dns: T,
 }
 
@@ -561,6 +562,7 @@ impl<T> PerForm<T> {
             connect: make(Form::Connect),
             intercepted: make(Form::Intercepted),
             socks5: make(Form::Socks5),
+            transparent: make(Form::Transparent),
             dns: make(Form::Dns),
         }
     }
@@ -571,6 +573,7 @@ impl<T> PerForm<T> {
             Form::Connect => &self.connect,
             Form::Intercepted => &self.intercepted,
             Form::Socks5 => &self.socks5,
+            Form::Transparent => &self.transparent,
             Form::Dns => &self.dns,
         }
     }

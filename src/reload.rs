@@ -31,6 +31,7 @@ type Snapshot = BTreeMap<PathBuf, Option<[u8; 32]>>;
 struct Fixed {
     proxy: std::net::SocketAddr,
     admin: std::net::SocketAddr,
+    transparent: Option<std::net::SocketAddr>,
     dns: Option<std::net::SocketAddr>,
     audit: config::Audit,
     ca: config::CaFiles,
@@ -41,6 +42,7 @@ impl Fixed {
         Self {
             proxy: config.proxy_listen,
             admin: config.admin_listen,
+            transparent: config.transparent_listen,
             dns: config.dns.listen,
             audit: config.audit.clone(),
             ca: config.ca.clone(),

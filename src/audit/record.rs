@@ -96,6 +96,8 @@ words! {
         Intercepted = "intercepted",
         /// A SOCKS5 request (RFC 1928).
         Socks5 = "socks5",
+        /// Redirected by the packet filter: a request in clear, or a TLS connection to its server name.
+        Transparent = "transparent",
         /// A query to the DNS listener.
         Dns = "dns",
     }

@@ -92,12 +92,17 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
         Some(address) => Some(bind_dns(address).await?),
         None => None,
     };
+    let transparent = match config.transparent_listen {
+        Some(address) => Some(bind("transparent.listen", address).await?),
+        None => None,
+    };
     let mut listeners = vec![proxy_listener.local_addr()?, admin_listener.local_addr()?];
     let dns_address = dns
         .as_ref()
         .map(|(_, connections)| connections.local_addr())
         .transpose()?;
-    listeners.extend(dns_address);
+    let transparent_address = transparent.as_ref().map(TcpListener::local_addr).transpose()?;
+    listeners.extend(dns_address.into_iter().chain(transparent_address));
     let (proxy_address, admin_address) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
     let drain_timeout = config.limits.drain_timeout;
     let reloader = Reloader::new(file, &config);
@@ -117,6 +122,9 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
     let admin = Arc::new(Admin::new(metrics.clone(), trail.clone(), readiness.clone(), recent));
     let admin = tokio::spawn(admin::serve(admin_listener, admin, told(ended)));
     let mut accepting = vec![tokio::spawn(Arc::clone(&proxy).serve(proxy_listener))];
+    if let Some(listener) = transparent {
+        accepting.push(tokio::spawn(Arc::clone(&proxy).serve_redirected(listener)));
+    }
     if let Some((datagrams, connections)) = dns {
         accepting.push(tokio::spawn(Arc::clone(&proxy).serve_dns(datagrams, connections)));
     }
@@ -124,8 +132,9 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
     let take = move |config| served.reload(config);
     let reloading = tokio::spawn(reloader.run(take, metrics, signals.hangups()));
     readiness.ready();
-    let dns_address = dns_address.map(tracing::field::display);
-    tracing::info!(proxy = %proxy_address, admin = %admin_address, dns = dns_address, version = env!("CARGO_PKG_VERSION"), "listening");
+    let [dns_address, transparent_address] =
+        [dns_address, transparent_address].map(|at| at.map(tracing::field::display));
+    tracing::info!(proxy = %proxy_address, admin = %admin_address, dns = dns_address, transparent = transparent_address, version = env!("CARGO_PKG_VERSION"), "listening");
 
     signals.termination().await;
     reloading.abort();

@@ -20,6 +20,7 @@ use crate::redact::{FingerprintKey, Redactor, Rules};
 
 const KEYS: &[&str] = &[
     "proxy",
+    "transparent",
     "admin",
     "state_dir",
     "allowlists",
@@ -136,6 +137,11 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
     let errors = &mut reading.errors;
     let proxy_listen = listen(&table, "proxy", 3128, errors);
     let admin_listen = admin_listen(&table, proxy_listen, errors);
+    let transparent_listen = table.get("transparent").and_then(|field| {
+        let table = field.table(LISTENER, errors);
+        let listen = table.get("listen").filter(|listen| !listen.is_nothing())?;
+        errors.keep(socket(&listen, "one such as 10.1.0.2:3129 or \"[::1]:3129\""))
+    });
     let state_dir = table.read_or("state_dir", PathBuf::from("./egret-state"), errors, path);
     let ca = ca(&table, &state_dir, errors);
     let workloads = workload::workloads(table.get("workloads"), &allowlists, errors);
@@ -156,6 +162,7 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
     });
     Ok(Config {
         proxy_listen,
+        transparent_listen,
         admin_listen,
         state_dir,
         ca,

@@ -47,6 +47,8 @@ use crate::redact::{Redactor, Rules};
 pub struct Config {
     /// Where clients connect.
     pub proxy_listen: SocketAddr,
+    /// Where connections come in that a packet filter redirects; none: nowhere.
+    pub transparent_listen: Option<SocketAddr>,
     /// Where metrics, health and console are.
     pub admin_listen: SocketAddr,
     /// The folder for what Egret makes itself, relative to the working directory.

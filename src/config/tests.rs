@@ -61,7 +61,7 @@ fn listeners_and_paths() {
     check("prxy: {}\n", "egret.yaml:1:1: prxy: unknown key; did you mean `proxy`?");
     check(
         "server: {}\n",
-        "egret.yaml:1:1: server: unknown key; the keys here are proxy, admin, state_dir, allowlists, ca, workloads, \
+        "egret.yaml:1:1: server: unknown key; the keys here are proxy, transparent, admin, state_dir, allowlists, ca, workloads, \
          addresses, dns, upstream, redaction, audit, limits",
     );
     check(
@@ -576,7 +576,7 @@ fn every_error_is_named_in_the_order_of_files_and_lines() {
         "egret.yaml:1:23: limits.connections: 0 is outside its range; write 1 to 1000000\n\
          egret.yaml:2:14: allowlists[0]: none.yaml: can't be read: entity not found; check its path and permissions\n\
          egret.yaml:3:17: proxy.listen: \"x\" is not an address with a port; write one such as 127.0.0.1:3128 or \"[::1]:3128\"\n\
-         egret.yaml:4:1: xyz: unknown key; the keys here are proxy, admin, state_dir, allowlists, ca, workloads, addresses, dns, \
+         egret.yaml:4:1: xyz: unknown key; the keys here are proxy, transparent, admin, state_dir, allowlists, ca, workloads, addresses, dns, \
          upstream, redaction, audit, limits",
     );
 }
@@ -608,6 +608,7 @@ fn a_file_that_is_not_there() {
 fn shown(config: &Config) -> String {
     let Config {
         proxy_listen,
+        transparent_listen,
         admin_listen,
         state_dir,
         ca,
@@ -624,7 +625,7 @@ fn shown(config: &Config) -> String {
     let lists: Vec<_> = allowlists.iter().map(|list| list.list.name()).collect();
     let allowed: Vec<_> = workloads.iter().map(|workload| workload.policy.lists()).collect();
     format!(
-        "{proxy_listen} {admin_listen} {state_dir:?} {ca:?} {workloads:?} {allowed:?} {address_exceptions:?} {dns:?} {upstream_roots:?} \
+        "{proxy_listen} {transparent_listen:?} {admin_listen} {state_dir:?} {ca:?} {workloads:?} {allowed:?} {address_exceptions:?} {dns:?} {upstream_roots:?} \
          {:?} {:?} {audit:?} {limits:?} {lists:?}",
         redaction.redactor, redaction.surfaces
     )

@@ -205,12 +205,16 @@ impl Ledger {
             open.permitted = true;
             open.observed = permit.observed();
             open.rule = permit.rule().cloned();
+            // A tunnel has no scheme before it is looked into.
+            let in_clear = open.scheme == Some(Scheme::Http);
             open.treatment = match (open.form, permit.treatment()) {
-                (Form::Connect | Form::Socks5, policy::Treatment::Tunnel) => Some(Treatment::Tunnel),
-                (Form::Absolute, _) => Some(Treatment::Plain),
-                (Form::Connect | Form::Socks5, policy::Treatment::Intercept) | (Form::Intercepted, _) => {
-                    Some(Treatment::Intercept)
+                (Form::Transparent, _) if in_clear => Some(Treatment::Plain),
+                (Form::Connect | Form::Socks5 | Form::Transparent, policy::Treatment::Tunnel) => {
+                    Some(Treatment::Tunnel)
                 }
+                (Form::Absolute, _) => Some(Treatment::Plain),
+                (Form::Connect | Form::Socks5 | Form::Transparent, policy::Treatment::Intercept)
+                | (Form::Intercepted, _) => Some(Treatment::Intercept),
                 (Form::Dns, _) => None,
             };
             if open.treatment == Some(Treatment::Tunnel) {

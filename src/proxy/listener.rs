@@ -20,7 +20,7 @@ use super::ledger::{Ledger, Outcome};
 use super::prefixed::Prefixed;
 use super::reply::Refusal;
 use super::wire::{Fault, HeadLimits};
-use super::{Connection, Entrance, Handover, Proxy, exchange, socks5, socks5_client};
+use super::{Connection, Entrance, Handover, Proxy, exchange, socks5, socks5_client, transparent};
 use crate::audit::record::Form;
 use crate::metrics::ConnectionKind;
 use crate::policy::DenyReason;
@@ -42,8 +42,17 @@ const HARD_HEAD_FACTOR: u64 = 4;
 const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// By which listener a client comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The proxy's own.
+    Proxy,
+    /// That of redirected connections.
+    Transparent,
+}
+
 /// Accepts clients until draining begins.
-pub(crate) async fn accept(proxy: Arc<Proxy>, listener: TcpListener) {
+pub(crate) async fn accept(proxy: Arc<Proxy>, listener: TcpListener, door: Door) {
     let mut drain = proxy.drain.subscribe();
     loop {
         let accepted = tokio::select! {
@@ -51,7 +60,7 @@ pub(crate) async fn accept(proxy: Arc<Proxy>, listener: TcpListener) {
             () = draining(&mut drain) => return,
         };
         match accepted {
-            Ok((stream, peer)) => greet(&proxy, stream, peer),
+            Ok((stream, peer)) => greet(&proxy, stream, peer, door),
             Err(error) if is_clients_fault(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -75,7 +84,7 @@ fn is_clients_fault(error: &io::Error) -> bool {
 }
 
 /// Gives a client its place, or the reason why there is none.
-fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
+fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr, door: Door) {
     let generation = proxy.generation();
     match proxy.places.take(peer.ip(), &generation.limits) {
         Ok(place) => {
@@ -85,7 +94,11 @@ fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
                 peer,
                 place: Arc::new(place),
             };
-            tokio::spawn(welcome(handover, stream));
+            tokio::spawn(welcome(handover, stream, door));
+        }
+        Err(reason) if door == Door::Transparent => {
+            // What the client speaks is not known yet, so that there is nothing to say.
+            record_turned_away(proxy, peer, reason, Form::Transparent);
         }
         Err(reason) => {
             // Nothing is read: the reply goes out if it fits the socket's buffer, as it does.
@@ -105,20 +118,36 @@ fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
     }
 }
 
-async fn welcome(handover: Handover, stream: TcpStream) {
+/// Records that a client found no place.
+pub(crate) fn record_turned_away(proxy: &Arc<Proxy>, peer: SocketAddr, reason: DenyReason, form: Form) {
+    if let Ok(slot) = proxy.reserve() {
+        let ledger = Ledger::new(slot, &Connection::refused(Arc::clone(proxy), peer), form);
+        drop(ledger.finish(&Outcome::Refused(reason.into())));
+    }
+}
+
+async fn welcome(handover: Handover, stream: TcpStream, door: Door) {
     let _counted = handover.proxy.metrics.connection(ConnectionKind::Client);
     // A relayed write must not wait for an acknowledgement; without the option it only gets slower.
     stream.set_nodelay(true).ok();
-    let limits = &handover.generation.limits;
-    let (idle, head) = (limits.idle_timeout, limits.head_timeout);
+    let idle = handover.generation.limits.idle_timeout;
     let mut stream = Prefixed::new(Bytes::new(), stream);
     if !matches!(tokio::time::timeout(idle, stream.peek(1, |_| true)).await, Ok(Ok(true))) {
         return;
+    }
+    if door == Door::Transparent {
+        return transparent::serve(handover, stream).await;
     }
     if stream.peeked().first() == Some(&socks5::VERSION) {
         let (first, stream) = stream.into_parts();
         return socks5_client::serve(handover, stream, first).await;
     }
+    serve_clear(handover, Entrance::Listener, stream).await;
+}
+
+/// Serves HTTP in clear, of the version that the first bytes tell.
+pub(crate) async fn serve_clear(handover: Handover, entrance: Entrance, mut stream: Prefixed<TcpStream>) {
+    let head = handover.generation.limits.head_timeout;
     let differs = |bytes: &[u8]| !H2_PREFACE.starts_with(bytes);
     if !differs(stream.peeked())
         && tokio::time::timeout(head, stream.peek(H2_PREFACE.len(), differs))
@@ -128,10 +157,10 @@ async fn welcome(handover: Handover, stream: TcpStream) {
         return;
     }
     if stream.peeked().starts_with(H2_PREFACE) {
-        serve_http2(handover, Entrance::Listener, stream).await;
+        serve_http2(handover, entrance, stream).await;
     } else {
         let (first, stream) = stream.into_parts();
-        serve_http1(handover, Entrance::Listener, stream, first).await;
+        serve_http1(handover, entrance, stream, first).await;
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `listener`, `places` | accept: bounded; HTTP/1, HTTP/2 or SOCKS5 by the first bytes |
 //! | `socks5`, `socks5_client` | the messages of SOCKS5; the client that speaks it |
+//! | `transparent` | what a packet filter redirects: by server name or Host |
 //! | `wire`, `checked_io` | the bytes of HTTP/1 heads and chunks, before hyper sees them |
 //! | `exchange` | the order of the steps |
 //! | `head` | read the head |
@@ -49,6 +50,7 @@ mod silence;
 pub mod socks5;
 mod socks5_client;
 mod surface;
+mod transparent;
 mod tunnel;
 mod upstream;
 mod websocket;
@@ -73,6 +75,7 @@ use self::generation::Generation;
 use self::head::Tunnel;
 use self::issuer::Issuer;
 use self::ledger::{Ledger, Outcome};
+use self::listener::Door;
 use self::places::{Place, Places};
 use self::pool::Key;
 use self::reply::Refusal;
@@ -146,7 +149,12 @@ impl Proxy {
 
     /// Accepts clients until [`Proxy::drain`].
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        listener::accept(self, listener).await;
+        listener::accept(self, listener, Door::Proxy).await;
+    }
+
+    /// Accepts connections that a packet filter redirects here, until [`Proxy::drain`].
+    pub async fn serve_redirected(self: Arc<Self>, listener: TcpListener) {
+        listener::accept(self, listener, Door::Transparent).await;
     }
 
     /// Answers the workloads' DNS queries until [`Proxy::drain`].
@@ -199,6 +207,11 @@ enum Entrance {
     Listener,
     /// By SOCKS5, from a client of the workload of that name; its policy is that of the day.
     Socks5(Option<Arc<str>>),
+    /// Redirected here on its way to this port of some address, which says nothing and is never dialled.
+    Redirected {
+        /// The port.
+        port: u16,
+    },
     /// Inside a tunnel that was opened.
     Tunnel(Inner),
 }
@@ -267,6 +280,7 @@ impl Connection {
         match &self.entrance {
             Entrance::Tunnel(_) => Form::Intercepted,
             Entrance::Socks5(_) => Form::Socks5,
+            Entrance::Redirected { .. } => Form::Transparent,
             Entrance::Listener if *method == Method::CONNECT => Form::Connect,
             Entrance::Listener => Form::Absolute,
         }
@@ -276,7 +290,7 @@ impl Connection {
     fn tls(&self) -> Option<Tls<'static>> {
         match &self.entrance {
             Entrance::Tunnel(inner) => inner.tls.clone(),
-            Entrance::Listener | Entrance::Socks5(_) => None,
+            Entrance::Listener | Entrance::Socks5(_) | Entrance::Redirected { .. } => None,
         }
     }
 
@@ -298,10 +312,12 @@ impl Connection {
         let name = match &self.entrance {
             Entrance::Tunnel(inner) => Some(Arc::clone(&inner.workload)),
             Entrance::Socks5(Some(workload)) => Some(Arc::clone(workload)),
-            Entrance::Listener | Entrance::Socks5(None) => match generation.workloads.identify(self.peer.ip(), None) {
-                Identified::Workload(workload) => Some(Arc::clone(&workload.name)),
-                Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown => None,
-            },
+            Entrance::Listener | Entrance::Socks5(None) | Entrance::Redirected { .. } => {
+                match generation.workloads.identify(self.peer.ip(), None) {
+                    Identified::Workload(workload) => Some(Arc::clone(&workload.name)),
+                    Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown => None,
+                }
+            }
         };
         if let Some(tenant) = name.and_then(|name| generation.tenant(&name)) {
             ledger.identified(&tenant);

@@ -47,6 +47,8 @@ mod tidy;
 #[cfg(test)]
 mod trail;
 #[cfg(test)]
+mod transparent;
+#[cfg(test)]
 mod tunnel;
 #[cfg(test)]
 mod websocket;

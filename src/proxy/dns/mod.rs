@@ -34,7 +34,7 @@ use crate::metrics::{ConnectionKind, LookupResult};
 use crate::policy::{Authority, Decision, DenyReason, DnsName, Scheme};
 use crate::proxy::generation::{Generation, Tenant};
 use crate::proxy::ledger::{Ledger, Outcome};
-use crate::proxy::listener::{ACCEPT_PAUSE, draining};
+use crate::proxy::listener::{ACCEPT_PAUSE, draining, record_turned_away};
 use crate::proxy::reply::Refusal;
 use crate::proxy::{Connection, Proxy, surface};
 
@@ -129,11 +129,7 @@ fn welcome(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr) {
             });
         }
         Err(reason) => {
-            let connection = Connection::refused(Arc::clone(proxy), peer);
-            if let Ok(slot) = proxy.reserve() {
-                let ledger = Ledger::new(slot, &connection, Form::Dns);
-                drop(ledger.finish(&Outcome::Refused(reason.into())));
-            }
+            record_turned_away(proxy, peer, reason, Form::Dns);
         }
     }
 }

@@ -46,7 +46,7 @@ impl Namespace {
     /// Another namespace that is joined to this one by a wire, with these addresses at its ends, and routes everything to this one.
     pub(crate) fn attach(&self, here: Ipv4Addr, there: Ipv4Addr) -> Self {
         let other = Self::new();
-        let [here_end, there_end] = ["inner", "outer"];
+        let [here_end, there_end] = ["mcp0", "eth0"];
         self.run(&[
             "ip",
             "link",
