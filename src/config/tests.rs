@@ -300,6 +300,10 @@ fn addresses_names_and_limits() {
             "egret.yaml:1:17: dns.servers[0]: DNS over TLS or HTTPS is not in this release; remove it, so that nothing relies on it",
         );
     }
+    check(
+        "transparent: {listen: 3129}\n",
+        "egret.yaml:1:23: transparent.listen: found a number; write one such as 10.1.0.2:3129 or \"[::1]:3129\"",
+    );
     for (keys, error) in [
         (
             "listen: 53",
@@ -700,7 +704,7 @@ fn rules_that_extend_others() {
 #[test]
 fn a_configuration_with_everything() {
     let text = format!(
-        "proxy: {{listen: '[::]:8080'}}\nadmin: {{listen: 127.0.0.1:0}}\nstate_dir: /var/lib/egret\nallowlists: [list.yaml, .]\n\
+        "proxy: {{listen: '[::]:8080'}}\ntransparent: {{listen: '[::]:3129'}}\nadmin: {{listen: 127.0.0.1:0}}\nstate_dir: /var/lib/egret\nallowlists: [list.yaml, .]\n\
          ca: {{certificate: /etc/ca.crt}}\nworkloads:\n  - name: w\n    match:\n      networks: [10.1.0.0/16, 192.0.2.7]\n      \
          credential: {{user: alice, sha256: {HASH}}}\n    allow: [list]\n    mode: observe\naddresses:\n  permit: [{{host: \
          '*.corp.test', networks: [10.0.0.0/8]}}]\ndns: {{servers: [1.1.1.1, '127.0.0.1:5353', '::1', '[::1]:54'], listen: '127.0.0.1:53', answer: [192.0.2.1, '::2']}}\nupstream: \
@@ -725,6 +729,7 @@ fn a_configuration_with_everything() {
     );
     let servers: Vec<_> = config.dns.servers.iter().map(ToString::to_string).collect();
     assert_eq!(servers, ["1.1.1.1:53", "127.0.0.1:5353", "[::1]:53", "[::1]:54"]);
+    assert_eq!(config.transparent_listen, Some("[::]:3129".parse().unwrap()));
     assert_eq!(config.dns.listen, Some("127.0.0.1:53".parse().unwrap()));
     let told = ["192.0.2.1", "::2"].map(|text| text.parse().unwrap());
     assert_eq!(config.dns.answer, DnsAnswer::Fixed(told.to_vec()));

@@ -2,13 +2,14 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 use tokio::process::Command;
 
 use crate::support::dns::at;
 use crate::support::egret::finish;
+use crate::support::eventually;
 use crate::support::namespace::{Namespace, inside};
 use crate::support::scene::{Play, Scene};
 
@@ -26,7 +27,7 @@ struct Redirected {
 
 impl Redirected {
     async fn start(gateway: &Namespace, scene: Scene) -> Self {
-        let workload = gateway.attach(EGRET, WORKLOAD);
+        let workload = gateway.attach("mcp0", EGRET, WORKLOAD);
         let mut scene = scene
             .workloads("- {name: unaware, match: {networks: [10.83.0.2]}, allow: [test]}")
             .section(&format!("transparent: {{listen: \"{EGRET}:3129\"}}"));
@@ -212,7 +213,7 @@ fn a_wrong_name_is_refused() {
             .record("host.not_listed", |record| record["reason"] == "host.not_listed")
             .await;
 
-        // No name at all: an address alone opens nothing, though it be the origin's own.
+        // No name at all: an address alone opens nothing.
         let bare = format!("https://{ELSEWHERE}:{port}/");
         let (_, code) = stage.get(&["--insecure", &bare]).await;
         assert_eq!(code, Some(35));
@@ -232,7 +233,7 @@ fn a_wrong_name_is_refused() {
             said.contains("\"name.host_mismatch\"") && said.ends_with("\n403"),
             "{said}"
         );
-        stage.play.origin.assert_untouched();
+        stage.play.origin.assert_no_request();
     });
 }
 
@@ -277,12 +278,31 @@ fn what_is_neither_tls_nor_http_is_refused() {
 fn everything_else_is_closed() {
     inside(async |gateway| {
         let stage = Redirected::start(gateway, Scene::open().await).await;
+        // A machine that would forward, and a server out there that would answer: what is closed is closed by the rules.
+        let outside = gateway.attach("uplink", Ipv4Addr::new(198, 51, 100, 1), ELSEWHERE.parse().unwrap());
+        gateway.run(&["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
+        let [ip, arguments @ ..] = outside.prefix();
+        let mut server = Command::new(ip);
+        server
+            .args(arguments)
+            .args(["python3", "-m", "http.server", "8080"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let _server = server
+            .current_dir(stage.play.egret.folder().join("allowlists"))
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let reachable = format!("http://{ELSEWHERE}:8080/");
+        eventually("the server outside", || async {
+            let mut curl = Command::new("curl");
+            curl.args(["--silent", "--max-time", "5", &reachable]);
+            finish(curl).await.status.success().then_some(())
+        })
+        .await;
+
         let admin = format!("http://{EGRET}:{}/metrics", stage.play.egret.admin.port());
-        for target in [
-            format!("http://{ELSEWHERE}:8080/"),
-            format!("http://{EGRET}:22/"),
-            admin,
-        ] {
+        for target in [reachable, format!("http://{EGRET}:22/"), admin] {
             let (said, code) = stage.get(&[&target]).await;
             assert_eq!((said.as_str(), code), ("\n000", Some(7)), "{target}");
         }

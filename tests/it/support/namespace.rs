@@ -43,24 +43,15 @@ impl Namespace {
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
     }
 
-    /// Another namespace that is joined to this one by a wire, with these addresses at its ends, and routes everything to this one.
-    pub(crate) fn attach(&self, here: Ipv4Addr, there: Ipv4Addr) -> Self {
+    /// Another namespace that is joined to this one by a wire, with these addresses at its ends, and routes everything to this one. `end` is
+    /// the interface's name here.
+    pub(crate) fn attach(&self, end: &str, here: Ipv4Addr, there: Ipv4Addr) -> Self {
         let other = Self::new();
-        let [here_end, there_end] = ["mcp0", "eth0"];
-        self.run(&[
-            "ip",
-            "link",
-            "add",
-            here_end,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            there_end,
-            "netns",
-            &other.name,
-        ]);
-        for (namespace, end, address) in [(self, here_end, here), (&other, there_end, there)] {
+        let wire = [
+            "ip", "link", "add", end, "type", "veth", "peer", "name", "eth0", "netns",
+        ];
+        self.run(&[&wire[..], &[&other.name]].concat());
+        for (namespace, end, address) in [(self, end, here), (&other, "eth0", there)] {
             namespace.run(&["ip", "address", "add", &format!("{address}/24"), "dev", end]);
             namespace.run(&["ip", "link", "set", end, "up"]);
         }
