@@ -319,7 +319,7 @@ fn addresses_names_and_limits() {
         ),
         (
             "answer: resolve",
-            "15: dns.answer: \"resolve\" is unknown; did you mean `resolved`?",
+            "15: dns.answer: \"resolve\" is not one of its values; did you mean `resolved`?",
         ),
         (
             "answer: []",
