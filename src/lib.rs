@@ -78,7 +78,8 @@
 //!    `it::limits::exchanges_beyond_the_limit_are_refused`, `it::limits::a_slow_head_is_not_waited_for`.
 //! 9. The same request gets the same verdict and the same redaction however it arrives:
 //!    `it::policy::the_same_request_gets_the_same_verdict_however_it_arrives`,
-//!    `it::redaction::the_form_of_arrival_makes_no_difference`, `it::websocket::a_secret_in_a_message_leaves_unreadable`.
+//!    `it::redaction::the_form_of_arrival_makes_no_difference`, `it::websocket::a_secret_in_a_message_leaves_unreadable`,
+//!    `it::socks5::what_connect_refuses_is_refused_with_the_same_code`.
 //! 10. What the detector finds, the redactor can rewrite: one rule set drives both:
 //!     `redact::every_example_is_found_wherever_it_stands_and_keeps_its_length`,
 //!     `redact::the_shipped_rules_treat_their_examples_as_they_say`.

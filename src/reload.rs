@@ -30,6 +30,7 @@ type Snapshot = BTreeMap<PathBuf, Option<[u8; 32]>>;
 #[derive(Debug, PartialEq, Eq)]
 struct Fixed {
     proxy: std::net::SocketAddr,
+    proxy_tls: Option<std::net::SocketAddr>,
     admin: std::net::SocketAddr,
     transparent: Option<std::net::SocketAddr>,
     dns: Option<std::net::SocketAddr>,
@@ -41,6 +42,7 @@ impl Fixed {
     fn of(config: &Config) -> Self {
         Self {
             proxy: config.proxy_listen,
+            proxy_tls: config.proxy_tls.as_ref().map(|tls| tls.listen),
             admin: config.admin_listen,
             transparent: config.transparent_listen,
             dns: config.dns.listen,

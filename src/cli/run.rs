@@ -96,13 +96,18 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
         Some(address) => Some(bind("transparent.listen", address).await?),
         None => None,
     };
-    let mut listeners = vec![proxy_listener.local_addr()?, admin_listener.local_addr()?];
+    let tls_listener = match &config.proxy_tls {
+        Some(tls) => Some(bind("proxy.tls.listen", tls.listen).await?),
+        None => None,
+    };
+    let tls_address = tls_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let dns_address = dns
         .as_ref()
         .map(|(_, connections)| connections.local_addr())
         .transpose()?;
     let transparent_address = transparent.as_ref().map(TcpListener::local_addr).transpose()?;
-    listeners.extend(dns_address.into_iter().chain(transparent_address));
+    let mut listeners = vec![proxy_listener.local_addr()?, admin_listener.local_addr()?];
+    listeners.extend([tls_address, dns_address, transparent_address].into_iter().flatten());
     let (proxy_address, admin_address) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
     let drain_timeout = config.limits.drain_timeout;
     let reloader = Reloader::new(file, &config);
@@ -122,9 +127,8 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
     let admin = Arc::new(Admin::new(metrics.clone(), trail.clone(), readiness.clone(), recent));
     let admin = tokio::spawn(admin::serve(admin_listener, admin, told(ended)));
     let mut accepting = vec![tokio::spawn(Arc::clone(&proxy).serve(proxy_listener))];
-    if let Some(listener) = transparent {
-        accepting.push(tokio::spawn(Arc::clone(&proxy).serve_redirected(listener)));
-    }
+    accepting.extend(tls_listener.map(|listener| tokio::spawn(Arc::clone(&proxy).serve_tls(listener))));
+    accepting.extend(transparent.map(|listener| tokio::spawn(Arc::clone(&proxy).serve_redirected(listener))));
     if let Some((datagrams, connections)) = dns {
         accepting.push(tokio::spawn(Arc::clone(&proxy).serve_dns(datagrams, connections)));
     }
@@ -132,9 +136,9 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
     let take = move |config| served.reload(config);
     let reloading = tokio::spawn(reloader.run(take, metrics, signals.hangups()));
     readiness.ready();
-    let [dns_address, transparent_address] =
-        [dns_address, transparent_address].map(|at| at.map(tracing::field::display));
-    tracing::info!(proxy = %proxy_address, admin = %admin_address, dns = dns_address, transparent = transparent_address, version = env!("CARGO_PKG_VERSION"), "listening");
+    let [tls, dns, transparent] =
+        [tls_address, dns_address, transparent_address].map(|at| at.map(tracing::field::display));
+    tracing::info!(proxy = %proxy_address, tls, transparent, dns, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "listening");
 
     signals.termination().await;
     reloading.abort();

@@ -260,7 +260,9 @@ pub enum Problem {
         feature: &'static str,
     },
     /// A workload whose `match` names nothing.
-    #[error("nothing to match by; give networks or a credential, and networks: [0.0.0.0/0, \"::/0\"] if anyone may")]
+    #[error(
+        "nothing to match by; give networks, a credential or a certificate, and networks: [0.0.0.0/0, \"::/0\"] if anyone may"
+    )]
     EmptyMatch,
     /// A network with bits set behind its prefix.
     #[error("an address with bits behind its prefix; write the network, {network}, or the address alone")]
@@ -268,9 +270,17 @@ pub enum Problem {
         /// The network without those bits.
         network: String,
     },
-    /// Both listeners on one address.
-    #[error("the same address as proxy.listen; the admin listener needs one of its own")]
-    SameListener,
+    /// Two listeners on one address.
+    #[error("{one} and {other} have the same address; each listener needs one of its own")]
+    SameListener {
+        /// The key of the one.
+        one: &'static str,
+        /// The key of the other.
+        other: &'static str,
+    },
+    /// A workload of clients with certificates, where nobody is asked for one.
+    #[error("no client is asked for a certificate; set proxy.tls.client_ca")]
+    NoClientCa,
     /// The DNS listener among the servers that Egret asks.
     #[error("the same address as one of dns.servers: Egret would ask itself; name another server, or listen elsewhere")]
     AsksItself,
@@ -370,6 +380,12 @@ pub enum FileProblem {
     /// A PEM file without a certificate, or with one that can't be read.
     #[error("no certificate in it; it must hold PEM blocks that begin with -----BEGIN CERTIFICATE-----")]
     NoCertificate,
+    /// A PEM file without a private key that can be used.
+    #[error("no private key in it; it must hold a PEM block that begins with -----BEGIN PRIVATE KEY-----")]
+    NoKey,
+    /// A key that is another certificate's.
+    #[error("not the key of the certificate; name the two that belong together")]
+    OtherKey,
 }
 
 /// "did you mean `x`?" or the whole set.

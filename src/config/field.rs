@@ -42,6 +42,11 @@ impl<'a> Field<'a> {
         self.node.shape()
     }
 
+    /// Whether it is a table with that key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        matches!(&self.node.value, Value::Table(entries) if entries.iter().any(|entry| entry.key == key))
+    }
+
     pub(super) fn is_nothing(&self) -> bool {
         matches!(self.node.value, Value::Nothing)
     }

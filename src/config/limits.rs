@@ -94,7 +94,7 @@ limits! {
     head_fields: Count = 128, 8 => 1_024;
     /// Time for a request head, or a SOCKS5 negotiation, to arrive whole; a slower one gets 408 `limit.head_timeout`.
     head_timeout: Time = 10 * SECOND, 100 => 10 * MINUTE;
-    /// Time for a `ClientHello` to arrive whole after CONNECT; a slower tunnel is closed with `limit.client_hello_timeout`.
+    /// Time for a `ClientHello` to arrive whole after CONNECT, and for the handshake on `proxy.tls.listen`; a slower one is closed with `limit.client_hello_timeout`.
     client_hello_timeout: Time = 10 * SECOND, 100 => 10 * MINUTE;
     /// Bytes of one request body, streamed and never held whole; a longer one is cut off with 413 `limit.body_size`.
     body_bytes: Bytes = 64 * GIB, KIB => 1_048_576 * GIB;

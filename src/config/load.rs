@@ -14,7 +14,7 @@ use super::field::{Field, Table};
 use super::source::{self, Seen};
 use super::state::{self, State};
 use super::{Audit, CaFiles, Config, Dns, DnsAnswer, ExampleKeys, Limits, OnFailure, Redaction};
-use super::{document, redaction, shipped, workload};
+use super::{document, redaction, shipped, tls, workload};
 use crate::policy::Exception;
 use crate::redact::{FingerprintKey, Redactor, Rules};
 
@@ -33,6 +33,7 @@ const KEYS: &[&str] = &[
     "audit",
     "limits",
 ];
+const PROXY: &[&str] = &["listen", "tls"];
 const LISTENER: &[&str] = &["listen"];
 const CA: &[&str] = &["certificate", "key"];
 const ADDRESSES: &[&str] = &["permit"];
@@ -122,7 +123,7 @@ impl Reading {
     }
 }
 
-fn at_field(field: &Field<'_>, path: &Path, problem: FileProblem) -> ConfigError {
+pub(super) fn at_field(field: &Field<'_>, path: &Path, problem: FileProblem) -> ConfigError {
     field.error(Problem::File {
         path: path.display().to_string(),
         problem,
@@ -134,19 +135,35 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
     let parts = redaction::read(&table, &mut reading);
     let allowlists = allowlists(&table, parts.rules.as_deref(), &mut reading);
     let upstream_roots = upstream_roots(&table, &mut reading);
+    let proxy = table.get("proxy").map(|field| field.table(PROXY, &mut reading.errors));
+    let proxy_listen = listen(proxy.as_ref(), 3128, &mut reading.errors);
+    let proxy_tls = proxy.as_ref().and_then(|proxy| tls::read(proxy, &mut reading));
     let errors = &mut reading.errors;
-    let proxy_listen = listen(&table, "proxy", 3128, errors);
-    let admin_listen = admin_listen(&table, proxy_listen, errors);
     let transparent_listen = table.get("transparent").and_then(|field| {
         let table = field.table(LISTENER, errors);
         let listen = table.get("listen").filter(|listen| !listen.is_nothing())?;
         errors.keep(socket(&listen, "one such as 10.1.0.2:3129 or \"[::1]:3129\""))
     });
+    let admin = table.get("admin").map(|field| field.table(LISTENER, errors));
+    let admin_listen = listen(admin.as_ref(), 9090, errors);
+    let dns = dns(&table, errors);
+    let listeners = [
+        ("proxy.listen", Some(proxy_listen)),
+        ("proxy.tls.listen", proxy_tls.as_ref().map(|tls| tls.listen)),
+        ("transparent.listen", transparent_listen),
+        ("dns.listen", dns.listen),
+        ("admin.listen", Some(admin_listen)),
+    ];
+    apart(&table, listeners, errors);
     let state_dir = table.read_or("state_dir", PathBuf::from("./egret-state"), errors, path);
     let ca = ca(&table, &state_dir, errors);
-    let workloads = workload::workloads(table.get("workloads"), &allowlists, errors);
+    let workloads = workload::workloads(
+        table.get("workloads"),
+        &allowlists,
+        may_show_certificates(proxy.as_ref()),
+        errors,
+    );
     let address_exceptions = exceptions(&table, errors);
-    let dns = dns(&table, errors);
     let audit = audit(&table, &state_dir, errors);
     let limits = table
         .get("limits")
@@ -162,6 +179,7 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
     });
     Ok(Config {
         proxy_listen,
+        proxy_tls,
         transparent_listen,
         admin_listen,
         state_dir,
@@ -274,30 +292,46 @@ fn path(field: &Field<'_>) -> Result<PathBuf, ConfigError> {
     Ok(PathBuf::from(text))
 }
 
-fn listen(root: &Table<'_>, key: &str, port: u16, errors: &mut Errors) -> SocketAddr {
+fn listen(table: Option<&Table<'_>>, port: u16, errors: &mut Errors) -> SocketAddr {
     let default = SocketAddr::from(([127, 0, 0, 1], port));
-    let Some(field) = root.get(key) else {
-        return default;
-    };
-    let table = field.table(LISTENER, errors);
-    table.read_or("listen", default, errors, |field| {
-        socket(field, "one such as 127.0.0.1:3128 or \"[::1]:3128\"")
+    table.map_or(default, |table| {
+        table.read_or("listen", default, errors, listen_address)
     })
+}
+
+pub(super) fn listen_address(field: &Field<'_>) -> Result<SocketAddr, ConfigError> {
+    socket(field, "one such as 127.0.0.1:3128 or \"[::1]:3128\"")
 }
 
 fn socket(field: &Field<'_>, example: &'static str) -> Result<SocketAddr, ConfigError> {
     field.parse("an address with a port", example, |text| text.parse().ok())
 }
 
-fn admin_listen(root: &Table<'_>, proxy: SocketAddr, errors: &mut Errors) -> SocketAddr {
-    let admin = listen(root, "admin", 9090, errors);
-    // Port 0 is whichever is free.
-    let same_host = admin.ip() == proxy.ip() || admin.ip().is_unspecified() || proxy.ip().is_unspecified();
-    if admin.port() == proxy.port() && admin.port() != 0 && same_host {
-        let field = root.get("admin").or_else(|| root.get("proxy"));
-        errors.add(field.as_ref().unwrap_or(root.field()).error(Problem::SameListener));
+/// No two listeners may have one address. Named is the one that stands further down in the reference.
+fn apart<const N: usize>(root: &Table<'_>, listeners: [(&'static str, Option<SocketAddr>); N], errors: &mut Errors) {
+    let mut before: Vec<(&'static str, SocketAddr)> = Vec::new();
+    for (one, address) in listeners {
+        let Some(address) = address else { continue };
+        for (other, _) in before.iter().filter(|(_, other)| is_same(address, *other)) {
+            let section = |key: &str| root.get(key.split('.').next().unwrap_or_default());
+            let field = section(one).or_else(|| section(other));
+            let problem = Problem::SameListener { one, other };
+            errors.add(field.as_ref().unwrap_or(root.field()).error(problem));
+        }
+        before.push((one, address));
     }
-    admin
+}
+
+fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_host = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    // Port 0 is whichever is free.
+    one.port() == other.port() && one.port() != 0 && same_host
+}
+
+/// Whether the configuration means to ask clients for certificates; how well, `tls` says.
+fn may_show_certificates(proxy: Option<&Table<'_>>) -> bool {
+    let tls = proxy.and_then(|proxy| proxy.get("tls"));
+    tls.is_some_and(|tls| tls.has("client_ca"))
 }
 
 fn ca(root: &Table<'_>, state_dir: &Path, errors: &mut Errors) -> CaFiles {
@@ -441,7 +475,7 @@ fn root_file(field: &Field<'_>, reading: &mut Reading) -> Option<PathBuf> {
     let name = reading.errors.keep(field.text("a PEM file"))?;
     let path = reading.beside_configuration(name);
     reading.sources.push(path.clone());
-    let checked = source::read_bytes(&path).and_then(|pem| check_roots(&pem));
+    let checked = source::read_bytes(&path).and_then(|pem| roots(&pem));
     reading
         .errors
         .keep(checked.map_err(|problem| at_field(field, &path, problem)))?;
@@ -449,7 +483,7 @@ fn root_file(field: &Field<'_>, reading: &mut Reading) -> Option<PathBuf> {
 }
 
 /// Every certificate of the file must do as a root, and there must be one.
-fn check_roots(pem: &[u8]) -> Result<(), FileProblem> {
+pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, FileProblem> {
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let added = certificate.ok().and_then(|certificate| store.add(certificate).ok());
@@ -458,7 +492,7 @@ fn check_roots(pem: &[u8]) -> Result<(), FileProblem> {
     if store.is_empty() {
         Err(FileProblem::NoCertificate)
     } else {
-        Ok(())
+        Ok(store)
     }
 }
 

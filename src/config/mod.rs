@@ -3,7 +3,7 @@
 //! This is the only folder that reads configuration files. A document becomes a tree that knows its places (`document`), the tree is read
 //! key by key with every error noted (`field`), and only a configuration without errors is given out.
 //!
-//! Relative paths: files that the configuration names to be read (`allowlists`, `upstream.roots`, `redaction.rules`, `redaction.known_secrets`) are relative
+//! Relative paths: files that the configuration names to be read (`proxy.tls`, `allowlists`, `upstream.roots`, `redaction.rules`, `redaction.known_secrets`) are relative
 //! to the configuration file's folder; `ca.certificate` and `ca.key` to `state_dir`; `state_dir` and `audit.path` to the working directory.
 //!
 //! Not here: watching files ([`Config::sources`] says which), making the CA, opening anything for writing but the fingerprint key.
@@ -23,6 +23,7 @@ mod source;
 pub mod state;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 mod workload;
 
@@ -37,6 +38,7 @@ pub use load::{inspect, load};
 pub use probe::{Probe, ProbeError};
 pub use redaction::Audiences;
 pub use shipped::{ALLOWLISTS, DEFAULT};
+pub use tls::TlsListener;
 
 use crate::identity::Workloads;
 use crate::policy::{AddressRules, Exception};
@@ -47,6 +49,8 @@ use crate::redact::{Redactor, Rules};
 pub struct Config {
     /// Where clients connect.
     pub proxy_listen: SocketAddr,
+    /// Where they connect by TLS, if they may.
+    pub proxy_tls: Option<TlsListener>,
     /// Where connections come in that a packet filter redirects; none: nowhere.
     pub transparent_listen: Option<SocketAddr>,
     /// Where metrics, health and console are.

@@ -66,7 +66,7 @@ fn listeners_and_paths() {
     );
     check(
         "proxy: {port: 3}\n",
-        "egret.yaml:1:9: proxy.port: unknown key; the only key here is `listen`",
+        "egret.yaml:1:9: proxy.port: unknown key; the keys here are listen, tls",
     );
     check(
         "proxy:\n  listen: localhost:3128\n",
@@ -83,7 +83,7 @@ fn listeners_and_paths() {
     );
     check(
         "admin: {listen: 0.0.0.0:3128}\n",
-        "egret.yaml:1:8: admin: the same address as proxy.listen; the admin listener needs one of its own",
+        "egret.yaml:1:8: admin: admin.listen and proxy.listen have the same address; each listener needs one of its own",
     );
     check(
         "state_dir:\n",
@@ -124,12 +124,12 @@ fn workloads_and_who_matches() {
     );
     check(
         &workload(""),
-        "egret.yaml:2:5: workloads[0]: nothing to match by; give networks or a credential, and networks: [0.0.0.0/0, \"::/0\"] if \
+        "egret.yaml:2:5: workloads[0]: nothing to match by; give networks, a credential or a certificate, and networks: [0.0.0.0/0, \"::/0\"] if \
          anyone may",
     );
     check(
         &workload("    match: {}\n"),
-        "egret.yaml:4:12: workloads[0].match: nothing to match by; give networks or a credential, and networks: [0.0.0.0/0, \
+        "egret.yaml:4:12: workloads[0].match: nothing to match by; give networks, a credential or a certificate, and networks: [0.0.0.0/0, \
          \"::/0\"] if anyone may",
     );
     check(
@@ -156,9 +156,8 @@ fn workloads_and_who_matches() {
         "egret.yaml:4:23: workloads[0].match.networks: found text; write a list of networks such as [10.1.0.0/16]",
     );
     check(
-        &workload("    match: {certificate: x}\n"),
-        "egret.yaml:4:26: workloads[0].match.certificate: matching by client certificate is not in this release; remove it, so \
-         that nothing relies on it",
+        &workload("    match: {certificate: [a.test]}\n"),
+        "egret.yaml:4:26: workloads[0].match.certificate: no client is asked for a certificate; set proxy.tls.client_ca",
     );
     check(
         &workload("    match: {networks: [10.0.0.1], kubernetes: {namespace: mcp}}\n"),
@@ -303,6 +302,10 @@ fn addresses_names_and_limits() {
     check(
         "transparent: {listen: 3129}\n",
         "egret.yaml:1:23: transparent.listen: found a number; write one such as 10.1.0.2:3129 or \"[::1]:3129\"",
+    );
+    check(
+        "dns: {listen: '127.0.0.1:3128'}\n",
+        "egret.yaml:1:6: dns: dns.listen and proxy.listen have the same address; each listener needs one of its own",
     );
     for (keys, error) in [
         (
@@ -612,6 +615,7 @@ fn a_file_that_is_not_there() {
 fn shown(config: &Config) -> String {
     let Config {
         proxy_listen,
+        proxy_tls,
         transparent_listen,
         admin_listen,
         state_dir,
@@ -629,7 +633,7 @@ fn shown(config: &Config) -> String {
     let lists: Vec<_> = allowlists.iter().map(|list| list.list.name()).collect();
     let allowed: Vec<_> = workloads.iter().map(|workload| workload.policy.lists()).collect();
     format!(
-        "{proxy_listen} {transparent_listen:?} {admin_listen} {state_dir:?} {ca:?} {workloads:?} {allowed:?} {address_exceptions:?} {dns:?} {upstream_roots:?} \
+        "{proxy_listen} {proxy_tls:?} {transparent_listen:?} {admin_listen} {state_dir:?} {ca:?} {workloads:?} {allowed:?} {address_exceptions:?} {dns:?} {upstream_roots:?} \
          {:?} {:?} {audit:?} {limits:?} {lists:?}",
         redaction.redactor, redaction.surfaces
     )
@@ -649,7 +653,7 @@ fn the_embedded_configuration_says_the_defaults() {
 
 #[test]
 fn without_workloads_this_machine_may_and_with_an_empty_list_nobody() {
-    let who = |config: &Config, peer: &str| match config.workloads.identify(peer.parse().unwrap(), None) {
+    let who = |config: &Config, peer: &str| match config.workloads.identify(peer.parse().unwrap(), None, None) {
         Identified::Workload(workload) => workload.name.to_string(),
         other @ (Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown) => {
             format!("{other:?}")

@@ -9,7 +9,7 @@ use super::allowlist::LoadedList;
 use super::closest::closest;
 use super::error::{ConfigError, Errors, Problem};
 use super::field::{Field, Table};
-use crate::identity::{Credential, Match, SecretHash, Workload, Workloads};
+use crate::identity::{CertificateName, Credential, Match, SecretHash, Workload, Workloads};
 use crate::policy::{Allowlist, Mode, Policy};
 
 const WORKLOAD: &[&str] = &["name", "match", "allow", "mode"];
@@ -21,7 +21,13 @@ const MODES: &[&str] = &["enforce", "observe"];
 const DEFAULT_NAME: &str = "default";
 
 /// Reads `workloads`, or makes the default one when the key is absent. An empty list permits nobody.
-pub(super) fn workloads(field: Option<Field<'_>>, lists: &[Arc<LoadedList>], errors: &mut Errors) -> Workloads {
+/// `certificates` says whether clients may show some.
+pub(super) fn workloads(
+    field: Option<Field<'_>>,
+    lists: &[Arc<LoadedList>],
+    certificates: bool,
+    errors: &mut Errors,
+) -> Workloads {
     let Some(field) = field else {
         return Workloads::new(vec![default_workload(lists)]);
     };
@@ -31,7 +37,7 @@ pub(super) fn workloads(field: Option<Field<'_>>, lists: &[Arc<LoadedList>], err
     let mut names = Vec::new();
     let workloads = items
         .iter()
-        .filter_map(|item| workload(item, lists, &mut names, errors))
+        .filter_map(|item| workload(item, lists, certificates, &mut names, errors))
         .collect();
     Workloads::new(workloads)
 }
@@ -44,6 +50,7 @@ fn default_workload(lists: &[Arc<LoadedList>]) -> Workload {
     let clients = Match {
         networks: Some(networks),
         credential: None,
+        certificate: None,
     };
     let lists: Vec<_> = lists.iter().map(|loaded| Arc::clone(&loaded.list)).collect();
     Workload::new(Arc::from(DEFAULT_NAME), clients, Policy::new(&lists, Mode::Enforce))
@@ -52,13 +59,14 @@ fn default_workload(lists: &[Arc<LoadedList>]) -> Workload {
 fn workload<'a>(
     field: &Field<'a>,
     lists: &[Arc<LoadedList>],
+    certificates: bool,
     names: &mut Vec<(&'a str, String)>,
     errors: &mut Errors,
 ) -> Option<Workload> {
     let table = field.table(WORKLOAD, errors);
     let name = table.require("name", "give the workload a name for records and metrics", errors);
     let name = name.and_then(|name| errors.keep(unique_name(&name, names)));
-    let clients = clients(&table, errors);
+    let clients = clients(&table, certificates, errors);
     let allowed = allowed(&table, lists, errors);
     let mode = table.read_or("mode", Mode::Enforce, errors, |mode| {
         mode.one_of(MODES, &[Mode::Enforce, Mode::Observe])
@@ -133,7 +141,7 @@ fn unknown_list(name: &str, lists: &[Arc<LoadedList>]) -> Problem {
     }
 }
 
-fn clients(workload: &Table<'_>, errors: &mut Errors) -> Option<Match> {
+fn clients(workload: &Table<'_>, certificates: bool, errors: &mut Errors) -> Option<Match> {
     let Some(field) = workload.get("match") else {
         errors.add(workload.field().error(Problem::EmptyMatch));
         return None;
@@ -142,17 +150,21 @@ fn clients(workload: &Table<'_>, errors: &mut Errors) -> Option<Match> {
     if table.is_empty() {
         errors.add(field.error(Problem::EmptyMatch));
     }
-    for (key, feature) in [
-        ("certificate", "matching by client certificate"),
-        ("kubernetes", "matching by pod"),
-    ] {
-        if let Some(later) = table.get(key) {
-            errors.add(later.error(Problem::NotInThisRelease { feature }));
-        }
+    if let Some(later) = table.get("kubernetes") {
+        let feature = "matching by pod";
+        errors.add(later.error(Problem::NotInThisRelease { feature }));
+    }
+    if let Some(field) = table.get("certificate").filter(|_| !certificates) {
+        errors.add(field.error(Problem::NoClientCa));
     }
     let networks = networks(&table, errors);
     let credential = table.get("credential").and_then(|field| credential(&field, errors));
-    Some(Match { networks, credential })
+    let certificate = certificate(&table, errors);
+    Some(Match {
+        networks,
+        credential,
+        certificate,
+    })
 }
 
 /// The `networks` list of a table; an empty one is noted as an error.
@@ -199,6 +211,25 @@ fn network(field: &Field<'_>) -> Result<IpNet, ConfigError> {
         }));
     }
     Ok(network)
+}
+
+/// The names of which a client's certificate must have one.
+fn certificate(table: &Table<'_>, errors: &mut Errors) -> Option<Vec<CertificateName>> {
+    let example = "one such as mcp.example.com or spiffe://example.com/ns/mcp/sa/github";
+    let name = |field: &Field<'_>| field.parse("a DNS name or a SPIFFE ID", example, CertificateName::parse);
+    let before = errors.count();
+    let names = table.read_list("certificate", "a list of names such as [mcp.example.com]", errors, name)?;
+    if names.is_empty() && errors.count() == before {
+        let remedy = "name what a certificate must say, or remove the key";
+        let field = table.get("certificate");
+        errors.add(
+            field
+                .as_ref()
+                .unwrap_or(table.field())
+                .error(Problem::EmptyList { remedy }),
+        );
+    }
+    Some(names)
 }
 
 fn credential(field: &Field<'_>, errors: &mut Errors) -> Option<Credential> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use subtle::Choice;
 
+use super::certificate::{CertificateName, CertificateNames};
 use super::credential::{Credential, Presented, Shown};
 use crate::policy::Policy;
 
@@ -17,13 +18,23 @@ pub struct Match {
     pub networks: Option<Vec<IpNet>>,
     /// The credential; `None` when none is asked for.
     pub credential: Option<Credential>,
+    /// Any one of these names in a certificate that it shows to a listener with TLS; `None` when none is asked for.
+    pub certificate: Option<Vec<CertificateName>>,
 }
 
 impl Match {
     /// Whether every client of `other` is one of these as well, so that `other` in a later place is never asked.
     pub fn covers(&self, other: &Self) -> bool {
         // Two credentials can't be compared: only hashes are known, and a user name may differ.
-        self.credential.is_none() && self.covers_networks(other)
+        self.credential.is_none() && self.covers_certificates(other) && self.covers_networks(other)
+    }
+
+    fn covers_certificates(&self, other: &Self) -> bool {
+        match (&self.certificate, &other.certificate) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(names), Some(others)) => others.iter().all(|name| names.contains(name)),
+        }
     }
 
     fn covers_networks(&self, other: &Self) -> bool {
@@ -36,10 +47,12 @@ impl Match {
         }
     }
 
-    fn has(&self, peer: IpAddr) -> bool {
-        self.networks
-            .as_ref()
-            .is_none_or(|networks| networks.iter().any(|network| network.contains(&peer)))
+    /// Whether all but the credential holds.
+    fn has(&self, peer: IpAddr, shown: Option<&CertificateNames>) -> bool {
+        let networks = self.networks.as_ref();
+        let certificate = self.certificate.as_ref();
+        networks.is_none_or(|networks| networks.iter().any(|network| network.contains(&peer)))
+            && certificate.is_none_or(|wanted| shown.is_some_and(|shown| shown.any_of(wanted)))
     }
 }
 
@@ -106,16 +119,21 @@ impl Workloads {
         self.0.iter()
     }
 
-    /// The first workload that matches the client's address and the credential that it sent.
+    /// The first workload that matches the client's address, the credential that it sent, and the certificate that it showed.
     ///
     /// Every credential of the client's network is compared, in constant time, also after one matched.
-    pub fn identify(&self, peer: IpAddr, shown: Option<Shown<'_>>) -> Identified {
+    pub fn identify(
+        &self,
+        peer: IpAddr,
+        shown: Option<Shown<'_>>,
+        certificate: Option<&CertificateNames>,
+    ) -> Identified {
         // A listener for both families shows an IPv4 client as ::ffff:a.b.c.d.
         let peer = peer.to_canonical();
         let presented = shown.and_then(Presented::read);
         let mut found = None;
         let mut credential_wanted = false;
-        for workload in self.0.iter().filter(|workload| workload.clients.has(peer)) {
+        for workload in self.0.iter().filter(|workload| workload.clients.has(peer, certificate)) {
             credential_wanted |= workload.clients.credential.is_some();
             let accepted = accepts(workload, presented.as_ref());
             if bool::from(accepted) && found.is_none() {
@@ -150,7 +168,11 @@ mod tests {
         let credential = token.map(|token| Credential::new(None, SecretHash::of(token.as_bytes())));
         Workload::new(
             Arc::from(name),
-            Match { networks, credential },
+            Match {
+                networks,
+                credential,
+                certificate: None,
+            },
             Policy::new(&[], Mode::Enforce),
         )
     }
@@ -169,6 +191,7 @@ mod tests {
         let identified = workloads().identify(
             peer.parse().unwrap(),
             authorization.map(|value| Shown::Field(value.as_bytes())),
+            None,
         );
         let name = match identified {
             Identified::Workload(workload) => workload.name.to_string(),
@@ -209,21 +232,21 @@ mod tests {
     fn without_a_workload_that_asks_for_one_a_credential_does_not_help() {
         let workloads = Workloads::new(vec![workload("network", Some(&["10.1.0.0/16"]), None)]);
         for authorization in [None, Some(Shown::Field(b"Bearer x"))] {
-            let identified = workloads.identify("192.0.2.1".parse().unwrap(), authorization);
+            let identified = workloads.identify("192.0.2.1".parse().unwrap(), authorization, None);
             assert!(matches!(identified, Identified::Unknown), "{identified:?}");
         }
     }
 
     #[test]
     fn no_workloads_no_clients() {
-        let identified = Workloads::default().identify("127.0.0.1".parse().unwrap(), None);
+        let identified = Workloads::default().identify("127.0.0.1".parse().unwrap(), None, None);
         assert!(matches!(identified, Identified::Unknown), "{identified:?}");
     }
 
     #[test]
     fn no_networks_is_not_any_network() {
         let workloads = Workloads::new(vec![workload("none", Some(&[]), None)]);
-        let identified = workloads.identify("127.0.0.1".parse().unwrap(), None);
+        let identified = workloads.identify("127.0.0.1".parse().unwrap(), None, None);
         assert!(matches!(identified, Identified::Unknown), "{identified:?}");
     }
 
@@ -242,6 +265,70 @@ mod tests {
         check_covers(&wide(), &any(), false);
         check_covers(&narrow(), &wide(), false);
         check_covers(&narrow(), &narrow(), false);
+    }
+
+    /// A client of this address that shows these names gets this workload.
+    #[track_caller]
+    fn check_certificate(peer: &str, names: &[&str], expected: &str) {
+        let wanted = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| CertificateName::parse(name).unwrap())
+                .collect::<Vec<_>>()
+        };
+        let certified = |name: &str, networks, token, names| {
+            let mut workload = workload(name, networks, token);
+            workload.clients.certificate = Some(wanted(names));
+            workload
+        };
+        let workloads = Workloads::new(vec![
+            certified(
+                "near",
+                Some(&["10.0.0.0/8"][..]),
+                None,
+                &["a.test", "spiffe://a.test/b"][..],
+            ),
+            certified("keyed", None, Some("token"), &["keyed.test"]),
+            certified("any", None, None, &["a.test"]),
+            workload("plain", Some(&["10.9.0.0/16"]), None),
+        ]);
+        let shown = (!names.is_empty()).then(|| wanted(names).into_iter().collect());
+        let identified = workloads.identify(peer.parse().unwrap(), None, shown.as_ref());
+        let name = match identified {
+            Identified::Workload(workload) => workload.name.to_string(),
+            other @ (Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown) => {
+                format!("{other:?}")
+            }
+        };
+        assert_eq!(name, expected, "{peer} {names:?}");
+    }
+
+    #[test]
+    fn a_certificate_is_one_more_part_that_must_hold() {
+        check_certificate("10.1.0.1", &["a.test"], "near");
+        check_certificate("10.1.0.1", &["b.test", "spiffe://a.test/b"], "near");
+        check_certificate("192.0.2.1", &["a.test"], "any");
+        check_certificate("10.9.0.1", &["b.a.test"], "plain");
+        check_certificate("10.9.0.1", &[], "plain");
+        check_certificate("10.1.0.1", &[], "Unknown");
+        check_certificate("10.1.0.1", &["spiffe://a.test/b/c"], "Unknown");
+        // Only who shows the certificate is asked for the credential as well.
+        check_certificate("192.0.2.1", &["keyed.test"], "CredentialRequired");
+        check_certificate("192.0.2.1", &["other.test"], "Unknown");
+    }
+
+    #[test]
+    fn a_workload_of_some_certificates_hides_those_of_fewer() {
+        let with = |names: Option<&[&str]>| {
+            let mut workload = workload("w", None, None);
+            workload.clients.certificate =
+                names.map(|names| names.iter().map(|name| CertificateName::parse(name).unwrap()).collect());
+            workload
+        };
+        check_covers(&with(None), &with(Some(&["a.test"])), true);
+        check_covers(&with(Some(&["a.test", "b.test"])), &with(Some(&["a.test"])), true);
+        check_covers(&with(Some(&["a.test"])), &with(Some(&["b.test"])), false);
+        check_covers(&with(Some(&["a.test"])), &with(None), false);
     }
 
     #[test]

@@ -130,6 +130,9 @@ reasons! {
     /// A tunnel that carries something else.
     TlsNotTls => "tls.not_tls", 403, "http_request_denied", "Not TLS",
         "A tunnel carries TLS only, and this began with something else. Use treatment: intercept for plain HTTP.";
+    /// TLS with the proxy itself that came to nothing.
+    TlsHandshakeFailed => "tls.handshake_failed", 400, "http_request_error", "TLS handshake failed",
+        "The client's TLS handshake with proxy.tls.listen failed. Let it speak TLS 1.2 or 1.3 there, and plain HTTP on proxy.listen.";
     /// A `ClientHello` beyond 64 KiB.
     TlsClientHelloTooLarge => "tls.client_hello_too_large", 431, "http_request_error", "ClientHello too large",
         "The TLS ClientHello is larger than any client needs. Look at the client.";
@@ -167,6 +170,10 @@ reasons! {
     WorkloadCredentialWrong => "workload.credential_wrong", 407, "http_request_denied", "Credential wrong",
         "The proxy credential matches no workload. Compare it with the configuration.";
 
+    /// A client certificate that does not verify.
+    WorkloadCertificateInvalid => "workload.certificate_invalid", 403, "http_request_denied", "Client certificate invalid",
+        "The certificate that the client showed doesn't verify. Look at its dates and its use, and whether its CA stands under proxy.tls.client_ca.";
+
     /// The audit trail can't take a record.
     AuditUnwritable => "audit.unwritable", 503, "proxy_internal_error", "Records can't be written",
         "The audit trail can't be written, and without a record nothing passes. Look at the disk and the permissions of the audit file.";
@@ -203,7 +210,7 @@ reasons! {
         "Nothing was sent for longer than limits.idle_timeout (or tunnel_idle_timeout).";
     /// The `ClientHello` came too slowly.
     LimitClientHelloTimeout => "limit.client_hello_timeout", 408, "http_request_error", "ClientHello too slow",
-        "After CONNECT the client didn't begin in time. Look at the client.";
+        "The client didn't begin TLS in time, after CONNECT or on proxy.tls.listen. Look at the client.";
 
     /// The name does not exist, or has no address.
     UpstreamNameNotFound => "upstream.name_not_found", 502, "dns_error", "Name not found",
@@ -296,6 +303,7 @@ mod tests {
         name.invalid dns.type_not_answered
         tls.ech
         tls.not_tls
+        tls.handshake_failed
         tls.client_hello_too_large
         request.malformed
         request.ambiguous
@@ -306,6 +314,7 @@ mod tests {
         workload.unknown
         workload.credential_required
         workload.credential_wrong
+        workload.certificate_invalid
         audit.unwritable
         limit.connections
         limit.client_connections

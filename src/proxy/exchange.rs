@@ -189,15 +189,19 @@ impl Exchange {
 
     async fn steps_socks5(&mut self, request: &socks5::Request, client: Coming) -> Result<(), Refusal> {
         let tenant = self.identify(None)?;
-        let authority = request.authority().ok_or_else(|| {
-            Refusal::new(DenyReason::RequestMalformed).detail("SOCKS5 takes a host name or an address, and a port")
-        })?;
-        self.name(&authority)?;
+        // UDP ASSOCIATE comes without one (RFC 1928 §7).
+        let authority = request.authority();
+        if let Some(authority) = &authority {
+            self.name(authority)?;
+        }
         if request.command != socks5::Command::Connect {
             return Err(
                 Refusal::new(DenyReason::RequestUnsupported).detail("of SOCKS5's commands Egret carries out CONNECT")
             );
         }
+        let authority = authority.ok_or_else(|| {
+            Refusal::new(DenyReason::RequestMalformed).detail("SOCKS5 takes a host name or an address, and a port")
+        })?;
         self.open(authority, tenant, client).await
     }
 
@@ -224,12 +228,14 @@ impl Exchange {
         let tenant = match &self.connection.entrance {
             Entrance::Tunnel(inner) => self.generation.tenant(&inner.workload),
             Entrance::Socks5(workload) => workload.as_ref().and_then(|name| self.generation.tenant(name)),
-            Entrance::Listener | Entrance::Redirected { .. } => {
+            Entrance::Listener(_) | Entrance::Redirected { .. } => {
                 // Who doesn't know of a proxy shows it no credential.
-                let is_proxy = matches!(self.connection.entrance, Entrance::Listener);
+                let is_proxy = matches!(self.connection.entrance, Entrance::Listener(_));
                 let credential = credential.filter(|_| is_proxy);
                 let shown = credential.map(|value| Shown::Field(value.as_bytes()));
-                match self.generation.workloads.identify(self.connection.peer.ip(), shown) {
+                let certificate = self.connection.certificate();
+                let peer = self.connection.peer.ip();
+                match self.generation.workloads.identify(peer, shown, certificate) {
                     Identified::Workload(workload) => self.generation.tenant(&workload.name),
                     Identified::CredentialRequired => return Err(DenyReason::WorkloadCredentialRequired.into()),
                     Identified::CredentialWrong => return Err(DenyReason::WorkloadCredentialWrong.into()),
@@ -246,7 +252,7 @@ impl Exchange {
     fn read(&mut self, parts: &Parts) -> Result<(Head, bool), Refusal> {
         let head = match &self.connection.entrance {
             // A SOCKS5 client's requests come inside its tunnel.
-            Entrance::Listener | Entrance::Socks5(_) => head::read_absolute(parts),
+            Entrance::Listener(_) | Entrance::Socks5(_) => head::read_absolute(parts),
             Entrance::Tunnel(inner) => head::read_inner(parts, &inner.tunnel),
             Entrance::Redirected { port } => head::read_redirected(parts, *port),
         }?;
@@ -302,7 +308,7 @@ impl Exchange {
             Entrance::Tunnel(inner) if inner.key.wanted == wanted && inner.key.target == head.target => {
                 Arc::clone(&inner.key)
             }
-            Entrance::Tunnel(_) | Entrance::Listener | Entrance::Socks5(_) | Entrance::Redirected { .. } => {
+            Entrance::Tunnel(_) | Entrance::Listener(_) | Entrance::Socks5(_) | Entrance::Redirected { .. } => {
                 Arc::new(Key {
                     workload: Arc::clone(&tenant.workload.name),
                     target: head.target.clone(),
@@ -446,7 +452,7 @@ impl Exchange {
         request: Request<Incoming>,
         tenant: Arc<Tenant>,
     ) -> Result<Response<ReplyBody>, Refusal> {
-        if !matches!(self.connection.entrance, Entrance::Listener) {
+        if !matches!(self.connection.entrance, Entrance::Listener(_)) {
             return Err(Refusal::new(DenyReason::RequestUnsupported).detail("CONNECT inside a tunnel is not forwarded"));
         }
         let (parts, body) = request.into_parts();

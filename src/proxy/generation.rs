@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
+use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -78,6 +79,8 @@ pub(crate) struct Generation {
     pub(crate) pool: Arc<Pool>,
     pub(crate) metrics: Metrics,
     pub(crate) dns_answer: DnsAnswer,
+    /// What the listener with TLS shows and asks for.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
     tenants: HashMap<Arc<str>, Arc<Tenant>>,
     resolver: Resolver,
     verification: Verification,
@@ -116,6 +119,7 @@ impl Generation {
                 audiences: config.redaction.audiences,
             },
             verification: Verification::new(roots(&config.upstream_roots)?)?,
+            tls: config.proxy_tls.map(|listener| listener.tls),
             limits,
             dns_answer: config.dns.answer,
             pool,

@@ -20,7 +20,7 @@ use super::ledger::{Ledger, Outcome};
 use super::prefixed::Prefixed;
 use super::reply::Refusal;
 use super::wire::{Fault, HeadLimits};
-use super::{Connection, Entrance, Handover, Proxy, exchange, socks5, socks5_client, transparent};
+use super::{Connection, Entrance, Handover, Proxy, client_tls, exchange, socks5, socks5_client, transparent};
 use crate::audit::record::Form;
 use crate::metrics::ConnectionKind;
 use crate::policy::DenyReason;
@@ -42,12 +42,14 @@ const HARD_HEAD_FACTOR: u64 = 4;
 const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// By which listener a client comes in.
+/// How clients of a listener begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
-    /// The proxy's own.
-    Proxy,
-    /// That of redirected connections.
+    /// With the first bytes of HTTP or SOCKS5.
+    Clear,
+    /// With TLS.
+    Tls,
+    /// Redirected by a packet filter, with the first bytes of TLS or HTTP.
     Transparent,
 }
 
@@ -94,7 +96,11 @@ fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr, door: Door) {
                 peer,
                 place: Arc::new(place),
             };
-            tokio::spawn(welcome(handover, stream, door));
+            match door {
+                Door::Clear => tokio::spawn(welcome(handover, stream)),
+                Door::Tls => tokio::spawn(client_tls::welcome(handover, stream)),
+                Door::Transparent => tokio::spawn(transparent::welcome(handover, stream)),
+            };
         }
         Err(reason) if door == Door::Transparent => {
             // What the client speaks is not known yet, so that there is nothing to say.
@@ -113,7 +119,10 @@ fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr, door: Door) {
                 }
                 Err(reason) => Refusal::from(reason).http1_bytes(""),
             };
-            stream.try_write(&reply).ok();
+            // A client that waits for TLS could not read it.
+            if door == Door::Clear {
+                stream.try_write(&reply).ok();
+            }
         }
     }
 }
@@ -126,7 +135,7 @@ pub(crate) fn record_turned_away(proxy: &Arc<Proxy>, peer: SocketAddr, reason: D
     }
 }
 
-async fn welcome(handover: Handover, stream: TcpStream, door: Door) {
+async fn welcome(handover: Handover, stream: TcpStream) {
     let _counted = handover.proxy.metrics.connection(ConnectionKind::Client);
     // A relayed write must not wait for an acknowledgement; without the option it only gets slower.
     stream.set_nodelay(true).ok();
@@ -135,14 +144,11 @@ async fn welcome(handover: Handover, stream: TcpStream, door: Door) {
     if !matches!(tokio::time::timeout(idle, stream.peek(1, |_| true)).await, Ok(Ok(true))) {
         return;
     }
-    if door == Door::Transparent {
-        return transparent::serve(handover, stream).await;
-    }
     if stream.peeked().first() == Some(&socks5::VERSION) {
         let (first, stream) = stream.into_parts();
         return socks5_client::serve(handover, stream, first).await;
     }
-    serve_clear(handover, Entrance::Listener, stream).await;
+    serve_clear(handover, Entrance::Listener(None), stream).await;
 }
 
 /// Serves HTTP in clear, of the version that the first bytes tell.

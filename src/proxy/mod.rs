@@ -2,7 +2,7 @@
 //!
 //! | file | step |
 //! |---|---|
-//! | `listener`, `places` | accept: bounded; HTTP/1, HTTP/2 or SOCKS5 by the first bytes |
+//! | `listener`, `places`, `client_tls` | accept: bounded; HTTP/1, HTTP/2 or SOCKS5 by the first bytes; TLS on a listener of its own |
 //! | `socks5`, `socks5_client` | the messages of SOCKS5; the client that speaks it |
 //! | `transparent` | what a packet filter redirects: by server name or Host |
 //! | `wire`, `checked_io` | the bytes of HTTP/1 heads and chunks, before hyper sees them |
@@ -23,6 +23,7 @@ mod body;
 mod checked_io;
 mod client_hello;
 mod client_io;
+mod client_tls;
 mod coded;
 mod coding;
 mod connect;
@@ -83,7 +84,7 @@ use self::wire::Fault;
 use crate::audit::recent::Recent;
 use crate::audit::{ExchangeId, Form, Slot, Tls, Trail};
 use crate::config::Config;
-use crate::identity::Identified;
+use crate::identity::{CertificateNames, Identified};
 use crate::metrics::{ConnectionGuard, ConnectionKind, Metrics, WorkloadMetrics};
 use crate::policy::DenyReason;
 
@@ -149,7 +150,12 @@ impl Proxy {
 
     /// Accepts clients until [`Proxy::drain`].
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        listener::accept(self, listener, Door::Proxy).await;
+        listener::accept(self, listener, Door::Clear).await;
+    }
+
+    /// Accepts clients that speak TLS to the proxy itself, until [`Proxy::drain`].
+    pub async fn serve_tls(self: Arc<Self>, listener: TcpListener) {
+        listener::accept(self, listener, Door::Tls).await;
     }
 
     /// Accepts connections that a packet filter redirects here, until [`Proxy::drain`].
@@ -203,8 +209,8 @@ struct Connection {
 /// How requests come in on a connection.
 #[derive(Debug)]
 enum Entrance {
-    /// To the proxy itself.
-    Listener,
+    /// To the proxy itself, in clear or in TLS.
+    Listener(Option<Box<Outer>>),
     /// By SOCKS5, from a client of the workload of that name; its policy is that of the day.
     Socks5(Option<Arc<str>>),
     /// Redirected here on its way to this port of some address, which says nothing and is never dialled.
@@ -214,6 +220,14 @@ enum Entrance {
     },
     /// Inside a tunnel that was opened.
     Tunnel(Inner),
+}
+
+/// What the TLS of a client with the proxy itself came to.
+#[derive(Debug)]
+struct Outer {
+    tls: Tls<'static>,
+    /// Of the certificate that the client showed.
+    certificate: CertificateNames,
 }
 
 /// What the requests inside a tunnel share.
@@ -270,7 +284,7 @@ impl Connection {
         Self {
             proxy,
             peer,
-            entrance: Entrance::Listener,
+            entrance: Entrance::Listener(None),
             inspection: None,
             place: None,
         }
@@ -281,8 +295,8 @@ impl Connection {
             Entrance::Tunnel(_) => Form::Intercepted,
             Entrance::Socks5(_) => Form::Socks5,
             Entrance::Redirected { .. } => Form::Transparent,
-            Entrance::Listener if *method == Method::CONNECT => Form::Connect,
-            Entrance::Listener => Form::Absolute,
+            Entrance::Listener(_) if *method == Method::CONNECT => Form::Connect,
+            Entrance::Listener(_) => Form::Absolute,
         }
     }
 
@@ -290,7 +304,16 @@ impl Connection {
     fn tls(&self) -> Option<Tls<'static>> {
         match &self.entrance {
             Entrance::Tunnel(inner) => inner.tls.clone(),
-            Entrance::Listener | Entrance::Socks5(_) | Entrance::Redirected { .. } => None,
+            Entrance::Listener(outer) => outer.as_ref().map(|outer| outer.tls.clone()),
+            Entrance::Socks5(_) | Entrance::Redirected { .. } => None,
+        }
+    }
+
+    /// What the certificate says that the client showed to the proxy itself.
+    fn certificate(&self) -> Option<&CertificateNames> {
+        match &self.entrance {
+            Entrance::Listener(outer) => outer.as_ref().map(|outer| &outer.certificate),
+            Entrance::Socks5(_) | Entrance::Redirected { .. } | Entrance::Tunnel(_) => None,
         }
     }
 
@@ -312,8 +335,8 @@ impl Connection {
         let name = match &self.entrance {
             Entrance::Tunnel(inner) => Some(Arc::clone(&inner.workload)),
             Entrance::Socks5(Some(workload)) => Some(Arc::clone(workload)),
-            Entrance::Listener | Entrance::Socks5(None) | Entrance::Redirected { .. } => {
-                match generation.workloads.identify(self.peer.ip(), None) {
+            Entrance::Listener(_) | Entrance::Socks5(None) | Entrance::Redirected { .. } => {
+                match generation.workloads.identify(self.peer.ip(), None, self.certificate()) {
                     Identified::Workload(workload) => Some(Arc::clone(&workload.name)),
                     Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown => None,
                 }

@@ -29,6 +29,7 @@ pub(crate) async fn serve(handover: Handover, stream: TcpStream, first: Bytes) {
         stream,
         unread: BytesMut::from(first),
         stage: Stage::Greeting,
+        workload: None,
     };
     let ended = tokio::select! {
         ended = negotiation.run(&handover, limit) => ended,
@@ -36,7 +37,7 @@ pub(crate) async fn serve(handover: Handover, stream: TcpStream, first: Bytes) {
         () = draining(&mut drain) => return,
     };
     match ended {
-        Ok((workload, request)) => negotiation.carry_out(handover, workload, request).await,
+        Ok(request) => negotiation.carry_out(handover, request).await,
         Err(Ended::Refused(refusal)) => negotiation.refuse(handover, refusal).await,
         Err(Ended::AddressType(refusal)) => {
             negotiation.stage = Stage::Address;
@@ -97,8 +98,8 @@ impl Stage {
         match self {
             Self::Greeting => Selection::NoAcceptableMethods.bytes().to_vec(),
             Self::Credentials => socks5::NOT_AUTHENTICATED.to_vec(),
-            Self::Request => Failure::of(reason).reply(reason),
-            Self::Address => Failure::AddressTypeNotSupported.reply(reason),
+            Self::Address if reason == DenyReason::RequestUnsupported => Failure::AddressTypeNotSupported.reply(reason),
+            Self::Request | Self::Address => Failure::of(reason).reply(reason),
         }
     }
 }
@@ -109,16 +110,18 @@ struct Negotiation {
     /// Bounded by [`socks5::MAX_MESSAGE`] and one read: each reader decides by then.
     unread: BytesMut,
     stage: Stage,
+    /// Known once it was authenticated; none for nobody's client, whose request is refused once it has said where it wants to go.
+    workload: Option<Arc<str>>,
 }
 
 impl Negotiation {
     /// Greeting, credentials and request, all within `limit`, which is on the whole as on a head's.
-    async fn run(&mut self, handover: &Handover, limit: Duration) -> Result<(Option<Arc<str>>, Request), Ended> {
+    async fn run(&mut self, handover: &Handover, limit: Duration) -> Result<Request, Ended> {
         let negotiated = async {
             let greeting = self.message(socks5::greeting).await?;
-            let workload = self.authenticate(greeting, handover).await?;
+            self.workload = self.authenticate(greeting, handover).await?;
             self.stage = Stage::Request;
-            Ok((workload, self.message(socks5::request).await?))
+            self.message(socks5::request).await
         };
         match tokio::time::timeout(limit, negotiated).await {
             Ok(ended) => ended,
@@ -168,8 +171,8 @@ impl Negotiation {
     }
 
     /// Takes the request on its journey; what came behind it belongs to the tunnel, or to nobody.
-    async fn carry_out(mut self, handover: Handover, workload: Option<Arc<str>>, request: Request) {
-        let connection = Connection::new(handover, Entrance::Socks5(workload), None);
+    async fn carry_out(mut self, handover: Handover, request: Request) {
+        let connection = Connection::new(handover, Entrance::Socks5(self.workload), None);
         let (told, coming) = oneshot::channel();
         match exchange::serve_socks5(Arc::new(connection), request, Coming::Told(coming)).await {
             Ok(()) => {
@@ -185,16 +188,16 @@ impl Negotiation {
 
     /// Records a refusal, tells it and closes.
     async fn refuse(self, handover: Handover, refusal: Refusal) {
-        let connection = Connection::new(handover, Entrance::Socks5(None), None);
+        let connection = Connection::new(handover, Entrance::Socks5(self.workload), None);
         let (refusal, _) = record_refusal(&connection, refusal).await;
         farewell(self.stream, &self.stage.refusal(refusal.reason())).await;
     }
 }
 
-/// The workload's name; none for nobody's client, whose request is refused once it has said where it wants to go.
+/// The workload's name; none for nobody's client.
 fn identify(handover: &Handover, shown: Option<Shown<'_>>) -> Result<Option<Arc<str>>, DenyReason> {
     let workloads = &handover.proxy.generation().workloads;
-    match workloads.identify(handover.peer.ip(), shown) {
+    match workloads.identify(handover.peer.ip(), shown, None) {
         Identified::Workload(workload) => Ok(Some(Arc::clone(&workload.name))),
         Identified::Unknown => Ok(None),
         Identified::CredentialRequired => Err(DenyReason::WorkloadCredentialRequired),

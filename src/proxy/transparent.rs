@@ -7,24 +7,37 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustix::net::sockopt::{ip_original_dst, ipv6_original_dst};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::client_hello::looks_like_tls;
 use super::client_io::{ClientIo, Coming};
-use super::listener::{record_refusal, serve_clear};
+use super::listener::{draining, record_refusal, serve_clear};
 use super::prefixed::Prefixed;
 use super::tunnel::{alert, first_hello};
 use super::{Connection, Entrance, Handover, exchange};
+use crate::metrics::ConnectionKind;
 use crate::policy::DenyReason;
 
-/// Serves a client whose first byte was read ahead.
-pub(crate) async fn serve(handover: Handover, stream: Prefixed<TcpStream>) {
-    let (first, stream) = stream.into_parts();
+/// Serves a client, by its first byte.
+pub(crate) async fn welcome(handover: Handover, stream: TcpStream) {
+    let _counted = handover.proxy.metrics.connection(ConnectionKind::Client);
+    stream.set_nodelay(true).ok();
     // A connection whose address can't be told is gone.
     let Some(port) = original_port(&stream) else { return };
-    let stream = Prefixed::new(first, stream);
+    let mut drain = handover.proxy.drain.subscribe();
+    let idle = handover.generation.limits.idle_timeout;
+    let mut stream = Prefixed::new(Bytes::new(), stream);
+    let begun = tokio::select! {
+        begun = tokio::time::timeout(idle, stream.peek(1, |_| true)) => begun,
+        // Nothing was asked for yet.
+        () = draining(&mut drain) => return,
+    };
+    if !matches!(begun, Ok(Ok(true))) {
+        return;
+    }
     if looks_like_tls(stream.peeked()) {
         serve_tls(handover, stream, port).await;
     } else {

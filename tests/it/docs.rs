@@ -156,6 +156,12 @@ fn every_key_of_the_configuration_is_explained() {
         "workloads",
         "workloads[].match.networks",
         "workloads[].match.credential",
+        "workloads[].match.certificate",
+        "proxy.tls",
+        "proxy.tls.listen",
+        "proxy.tls.certificate",
+        "proxy.tls.key",
+        "proxy.tls.client_ca",
         "limits",
     ] {
         assert!(

@@ -33,6 +33,8 @@ mod lookups;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod proxy_tls;
+#[cfg(test)]
 mod redaction;
 #[cfg(test)]
 mod scenery;

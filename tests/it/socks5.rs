@@ -303,7 +303,22 @@ async fn bind_and_udp_associate_are_not_supported() {
     play.origin.assert_untouched();
 }
 
-/// Bytes after a greeting that are no request, the reply's code, and the reason.
+#[tokio::test]
+async fn udp_associate_need_not_name_an_address() {
+    let play = Scene::open().await.start().await;
+    let anywhere = request(UDP_ASSOCIATE, &ipv4([0; 4]), 0);
+    let mut wire = greeted(&play).await;
+    wire.send(anywhere).await;
+    assert_eq!(refusal(&mut wire).await, (7, "request.unsupported".to_owned()));
+    assert!(wire.is_closed().await);
+    let record = play.egret.refusal("request.unsupported").await;
+    assert_eq!(
+        (&record["method"], &record["host"]),
+        (&"UDP_ASSOCIATE".into(), &Value::Null),
+        "{record}"
+    );
+}
+
 #[tokio::test]
 async fn what_is_no_request_is_refused() {
     let play = Scene::open().await.start().await;

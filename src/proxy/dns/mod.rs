@@ -323,7 +323,7 @@ impl Begun {
 
 /// Who asks: by address alone, since a query carries no credential.
 fn identify(generation: &Generation, peer: SocketAddr) -> Result<Arc<Tenant>, DenyReason> {
-    match generation.workloads.identify(peer.ip(), None) {
+    match generation.workloads.identify(peer.ip(), None, None) {
         Identified::Workload(workload) => generation.tenant(&workload.name).ok_or(DenyReason::WorkloadUnknown),
         Identified::CredentialRequired => Err(DenyReason::WorkloadCredentialRequired),
         Identified::CredentialWrong => Err(DenyReason::WorkloadCredentialWrong),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::ServerConfig;
@@ -53,6 +54,32 @@ impl TestCa {
         self.signed(&params)
     }
 
+    /// A good certificate for `names` as files hold it.
+    pub(crate) fn server_pem(&self, names: &[&str]) -> Pem {
+        self.signed_pem(&leaf(names))
+    }
+
+    /// A client's certificate; a name with a scheme is a URI.
+    pub(crate) fn client_pem(&self, names: &[&str]) -> Pem {
+        self.signed_pem(&client(names))
+    }
+
+    /// A client's certificate that was good until yesterday.
+    pub(crate) fn expired_client_pem(&self, names: &[&str]) -> Pem {
+        let mut params = client(names);
+        params.not_before = OffsetDateTime::now_utc() - Duration::days(30);
+        params.not_after = OffsetDateTime::now_utc() - Duration::days(1);
+        self.signed_pem(&params)
+    }
+
+    fn signed_pem(&self, params: &CertificateParams) -> Pem {
+        let key = KeyPair::generate().unwrap();
+        Pem {
+            certificate: params.signed_by(&key, &self.issuer).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
     fn signed(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -88,9 +115,24 @@ impl Identity {
     }
 }
 
+/// A certificate and its key, as files hold them.
+pub(crate) struct Pem {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
 /// The one cryptography provider that is linked.
 pub(crate) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn client(names: &[&str]) -> CertificateParams {
+    let (uris, names): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.contains("://"));
+    let mut params = leaf(&names);
+    let uris = uris.into_iter().map(|uri| SanType::URI(uri.try_into().unwrap()));
+    params.subject_alt_names.extend(uris);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
 }
 
 fn leaf(names: &[&str]) -> CertificateParams {

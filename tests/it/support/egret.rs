@@ -33,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) permits: Vec<(String, String)>,
     /// CA certificates for origins, as PEM.
     pub(crate) roots: String,
+    /// Further keys of `proxy:`.
+    pub(crate) proxy_keys: String,
     /// Further top-level sections.
     pub(crate) sections: String,
     /// Where the audit trail goes.
@@ -56,6 +58,7 @@ impl Setup {
             dns_keys: String::new(),
             permits: Vec::new(),
             roots: String::new(),
+            proxy_keys: String::new(),
             sections: String::new(),
             audit,
             audit_on_failure: "refuse".into(),
@@ -71,12 +74,13 @@ impl Setup {
     pub(crate) fn yaml(&self) -> String {
         let folder = self.folder().display();
         let mut yaml = format!(
-            "proxy: {{listen: \"127.0.0.1:0\"}}\n\
+            "proxy: {{listen: \"127.0.0.1:0\"{}}}\n\
              admin: {{listen: \"127.0.0.1:0\"}}\n\
              state_dir: {folder}/state\n\
              allowlists: [{folder}/allowlists]\n\
              audit: {{path: {}, on_failure: {}}}\n\
              workloads:\n{}",
+            self.proxy_keys,
             self.audit.display(),
             self.audit_on_failure,
             self.workloads
@@ -144,16 +148,17 @@ impl Setup {
             .unwrap();
         let log = ProgramLog::follow(&mut child);
         let listening = log.await_message("listening").await;
-        let given = |field: &str| -> Option<SocketAddr> {
+        let find = |field: &str| -> Option<SocketAddr> {
             let text = listening[field].as_str();
             let text = text.or_else(|| listening["fields"][field].as_str());
             text.map(|text| text.parse().unwrap())
         };
-        let address = |field: &str| given(field).unwrap_or_else(|| panic!("no {field} in {listening}"));
+        let address = |field: &str| find(field).unwrap_or_else(|| panic!("no {field} in {listening}"));
         Egret {
             proxy: address("proxy"),
+            tls: find("tls"),
             admin: address("admin"),
-            dns: given("dns"),
+            dns: find("dns"),
             setup: self,
             child,
             log,
@@ -170,6 +175,8 @@ pub(crate) async fn finish(mut command: Command) -> Output {
 /// Egret running; it is killed when dropped.
 pub(crate) struct Egret {
     pub(crate) proxy: SocketAddr,
+    /// The listener with TLS, where the configuration has one.
+    pub(crate) tls: Option<SocketAddr>,
     pub(crate) admin: SocketAddr,
     /// The DNS listener, where there is one.
     dns: Option<SocketAddr>,
