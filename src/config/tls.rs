@@ -114,6 +114,7 @@ fn roots(field: &Field<'_>, reading: &mut Reading) -> Option<RootCertStore> {
     if items.is_empty() {
         let remedy = "name CA files, or remove client_ca to ask for no certificates";
         reading.errors.add(field.error(Problem::EmptyList { remedy }));
+        return None;
     }
     let mut store = RootCertStore::empty();
     for item in &items {
