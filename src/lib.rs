@@ -55,7 +55,8 @@
 //!    `it::tidy::a_socket_is_opened_and_a_name_looked_up_in_one_place`, `it::tidy::the_lint_against_dials_is_lifted_where_it_may_be`, and the
 //!    examples of [`Permit`](policy::Permit) and [`VettedAddrs`](policy::VettedAddrs) that must not compile.
 //! 3. A name is looked up only after it was allowed, at most once per exchange, as an absolute name:
-//!    `it::policy::a_refused_name_is_never_looked_up`, `it::addresses::what_was_vetted_is_dialled_even_when_the_name_moves_on`.
+//!    `it::policy::a_refused_name_is_never_looked_up`, `it::lookups::allowed_names_are_answered_and_no_other_is_asked_for`,
+//!    `it::addresses::what_was_vetted_is_dialled_even_when_the_name_moves_on`.
 //! 4. CONNECT target, TLS server name, the name verified in the upstream certificate, and the inner `Host` or `:authority` are one name,
 //!    or the exchange is refused with a reason that says which two differ: `it::intercept::a_server_name_that_differs_is_refused`,
 //!    `it::intercept::an_origin_of_another_name_is_refused`, `it::intercept::an_inner_name_that_differs_is_refused`,

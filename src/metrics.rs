@@ -53,6 +53,10 @@ pub enum LookupResult {
     Failed,
     /// No answer came in time.
     TimedOut,
+    /// A workload's own query was answered with the configured addresses, so nobody was asked.
+    Fixed,
+    /// A workload's own query was refused, so nobody was asked.
+    Refused,
 }
 
 /// The part of an exchange in which a secret was found.
@@ -505,7 +509,15 @@ impl ConnectionKind {
 }
 
 impl LookupResult {
-    const ALL: [Self; 5] = [Self::Found, Self::Cached, Self::NotFound, Self::Failed, Self::TimedOut];
+    const ALL: [Self; 7] = [
+        Self::Found,
+        Self::Cached,
+        Self::NotFound,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Fixed,
+        Self::Refused,
+    ];
 
     const fn label(self) -> &'static str {
         match self {
@@ -514,6 +526,8 @@ impl LookupResult {
             Self::NotFound => "not_found",
             Self::Failed => "failed",
             Self::TimedOut => "timeout",
+            Self::Fixed => "fixed",
+            Self::Refused => "refused",
         }
     }
 }
@@ -537,6 +551,8 @@ struct PerForm<T> {
     connect: T,
     intercepted: T,
     socks5: T,
+    transparent: T,
+    dns: T,
 }
 
 impl<T> PerForm<T> {
@@ -546,6 +562,8 @@ impl<T> PerForm<T> {
             connect: make(Form::Connect),
             intercepted: make(Form::Intercepted),
             socks5: make(Form::Socks5),
+            transparent: make(Form::Transparent),
+            dns: make(Form::Dns),
         }
     }
 
@@ -555,6 +573,8 @@ impl<T> PerForm<T> {
             Form::Connect => &self.connect,
             Form::Intercepted => &self.intercepted,
             Form::Socks5 => &self.socks5,
+            Form::Transparent => &self.transparent,
+            Form::Dns => &self.dns,
         }
     }
 }

@@ -32,6 +32,8 @@ struct Fixed {
     proxy: std::net::SocketAddr,
     proxy_tls: Option<std::net::SocketAddr>,
     admin: std::net::SocketAddr,
+    transparent: Option<std::net::SocketAddr>,
+    dns: Option<std::net::SocketAddr>,
     audit: config::Audit,
     ca: config::CaFiles,
 }
@@ -42,6 +44,8 @@ impl Fixed {
             proxy: config.proxy_listen,
             proxy_tls: config.proxy_tls.as_ref().map(|tls| tls.listen),
             admin: config.admin_listen,
+            transparent: config.transparent_listen,
+            dns: config.dns.listen,
             audit: config.audit.clone(),
             ca: config.ca.clone(),
         }

@@ -11,5 +11,5 @@ pub mod recent;
 pub mod record;
 pub mod sink;
 
-pub use record::{Client, Event, ExchangeId, Form, HttpVersion, Record, Redaction, Tls, Treatment, Verdict};
+pub use record::{Client, Event, ExchangeId, Form, HttpVersion, Question, Record, Redaction, Tls, Treatment, Verdict};
 pub use sink::{OnFailure, Slot, Trail, TrailError, Unfinished, Unwritable, Written};

@@ -74,6 +74,8 @@ words! {
         Exchange = "exchange",
         /// One tunnel, from its CONNECT to its end.
         Tunnel = "tunnel",
+        /// One DNS query of a workload.
+        Lookup = "lookup",
         /// A configuration that was taken or refused.
         Config = "config",
         /// Something that a person should look at.
@@ -94,6 +96,10 @@ words! {
         Intercepted = "intercepted",
         /// A SOCKS5 request (RFC 1928).
         Socks5 = "socks5",
+        /// Redirected by the packet filter: a request in clear, or a TLS connection to its server name.
+        Transparent = "transparent",
+        /// A query to the DNS listener.
+        Dns = "dns",
     }
 }
 
@@ -142,6 +148,15 @@ pub struct Client<'a> {
     pub pod: Option<Cow<'a, str>>,
     /// The user named by its proxy credential.
     pub user: Option<Cow<'a, str>>,
+}
+
+/// A query to the DNS listener, beside its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question<'a> {
+    /// The type, such as `AAAA`; none when the query can't be read. The record's key is `type`.
+    pub kind: Option<Cow<'a, str>>,
+    /// The code of the reply, such as `NXDOMAIN`.
+    pub code: &'static str,
 }
 
 /// The TLS that the client spoke.
@@ -212,6 +227,8 @@ pub struct Record<'a> {
     pub treatment: Option<Treatment>,
     /// The address that was dialled.
     pub address: Option<IpAddr>,
+    /// What was asked of the DNS listener. `host` is the name, `address` the first address told.
+    pub dns: Option<Question<'a>>,
     /// The client's TLS.
     pub tls: Option<Tls<'a>>,
     /// The status of the reply, the origin's or Egret's own.
@@ -251,6 +268,7 @@ impl Record<'_> {
             mode: None,
             treatment: None,
             address: None,
+            dns: None,
             tls: None,
             status: None,
             bytes_out: None,
@@ -303,6 +321,9 @@ impl Record<'_> {
 
     fn write_outcome(&self, object: &mut Object<'_>) {
         object.address("address", self.address);
+        if let Some(question) = &self.dns {
+            object.object("dns", |inner| question.write_members(inner));
+        }
         if let Some(tls) = &self.tls {
             object.object("tls", |inner| tls.write_members(inner));
         }
@@ -325,6 +346,13 @@ impl Redaction<'_> {
         object.text("field", self.field.as_ref());
         object.number("count", Some(u64::from(self.count)));
         object.text("fingerprint", self.fingerprint.as_ref());
+    }
+}
+
+impl Question<'_> {
+    fn write_members(&self, object: &mut Object<'_>) {
+        object.text("type", self.kind.as_ref());
+        object.word("rcode", self.code);
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -88,13 +88,26 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
     let issuer = Issuer::open(&config.ca, config.limits.certificate_cache).context("failed to open the CA")?;
     let proxy_listener = bind("proxy.listen", config.proxy_listen).await?;
     let admin_listener = bind("admin.listen", config.admin_listen).await?;
+    let dns = match config.dns.listen {
+        Some(address) => Some(bind_dns(address).await?),
+        None => None,
+    };
+    let transparent = match config.transparent_listen {
+        Some(address) => Some(bind("transparent.listen", address).await?),
+        None => None,
+    };
     let tls_listener = match &config.proxy_tls {
         Some(tls) => Some(bind("proxy.tls.listen", tls.listen).await?),
         None => None,
     };
     let tls_address = tls_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let dns_address = dns
+        .as_ref()
+        .map(|(_, connections)| connections.local_addr())
+        .transpose()?;
+    let transparent_address = transparent.as_ref().map(TcpListener::local_addr).transpose()?;
     let mut listeners = vec![proxy_listener.local_addr()?, admin_listener.local_addr()?];
-    listeners.extend(tls_address);
+    listeners.extend([tls_address, dns_address, transparent_address].into_iter().flatten());
     let (proxy_address, admin_address) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
     let drain_timeout = config.limits.drain_timeout;
     let reloader = Reloader::new(file, &config);
@@ -113,14 +126,19 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
     let (ending, ended) = watch::channel(false);
     let admin = Arc::new(Admin::new(metrics.clone(), trail.clone(), readiness.clone(), recent));
     let admin = tokio::spawn(admin::serve(admin_listener, admin, told(ended)));
-    let accepting = tokio::spawn(Arc::clone(&proxy).serve(proxy_listener));
-    let accepting_tls = tls_listener.map(|listener| tokio::spawn(Arc::clone(&proxy).serve_tls(listener)));
+    let mut accepting = vec![tokio::spawn(Arc::clone(&proxy).serve(proxy_listener))];
+    accepting.extend(tls_listener.map(|listener| tokio::spawn(Arc::clone(&proxy).serve_tls(listener))));
+    accepting.extend(transparent.map(|listener| tokio::spawn(Arc::clone(&proxy).serve_redirected(listener))));
+    if let Some((datagrams, connections)) = dns {
+        accepting.push(tokio::spawn(Arc::clone(&proxy).serve_dns(datagrams, connections)));
+    }
     let served = Arc::clone(&proxy);
     let take = move |config| served.reload(config);
     let reloading = tokio::spawn(reloader.run(take, metrics, signals.hangups()));
     readiness.ready();
-    let tls = tls_address.map(tracing::field::display);
-    tracing::info!(proxy = %proxy_address, tls, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "listening");
+    let [tls, dns, transparent] =
+        [tls_address, dns_address, transparent_address].map(|at| at.map(tracing::field::display));
+    tracing::info!(proxy = %proxy_address, tls, transparent, dns, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "listening");
 
     signals.termination().await;
     reloading.abort();
@@ -131,9 +149,8 @@ async fn serve(config: Config, file: Option<PathBuf>) -> anyhow::Result<Trail> {
         drain_timeout,
     };
     service.drain(&mut signals).await;
-    accepting.abort();
-    if let Some(accepting) = accepting_tls {
-        accepting.abort();
+    for task in accepting {
+        task.abort();
     }
     ending.send_replace(true);
     // The admin listener answers until the end, so that a prober sees the draining.
@@ -179,6 +196,16 @@ async fn bind(key: &'static str, address: SocketAddr) -> anyhow::Result<TcpListe
     TcpListener::bind(address)
         .await
         .with_context(|| format!("{key}: failed to listen on {address}"))
+}
+
+/// Both transports of the DNS listener; with port 0, on one port that is free for both.
+async fn bind_dns(address: SocketAddr) -> anyhow::Result<(UdpSocket, TcpListener)> {
+    let connections = bind("dns.listen", address).await?;
+    let address = connections.local_addr()?;
+    let datagrams = UdpSocket::bind(address)
+        .await
+        .with_context(|| format!("dns.listen: failed to listen on {address} over UDP"))?;
+    Ok((datagrams, connections))
 }
 
 /// Drops what is still under way, which records itself, and waits for the records.

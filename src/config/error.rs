@@ -281,6 +281,9 @@ pub enum Problem {
     /// A workload of clients with certificates, where nobody is asked for one.
     #[error("no client is asked for a certificate; set proxy.tls.client_ca")]
     NoClientCa,
+    /// The DNS listener among the servers that Egret asks.
+    #[error("the same address as one of dns.servers: Egret would ask itself; name another server, or listen elsewhere")]
+    AsksItself,
     /// A name used twice.
     #[error("the name {name:?} is taken by {first}; give it another")]
     RepeatedName {

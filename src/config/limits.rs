@@ -110,6 +110,10 @@ limits! {
     dns_timeout: Time = 5 * SECOND, 100 => MINUTE;
     /// Names in the DNS cache; at the limit the least recently used is dropped.
     dns_cache_entries: Count = 4_096, 1 => 1_000_000;
+    /// DNS queries that a workload may ask the DNS listener in one second; a further one is refused with `limit.dns_queries`, and of those one a second is recorded.
+    dns_queries: Count = 200, 1 => 1_000_000;
+    /// Silence on a TCP connection to the DNS listener; one silent for longer is closed.
+    dns_idle_timeout: Time = 10 * SECOND, 100 => 10 * MINUTE;
     /// Minted certificates kept; at the limit one not used lately is dropped and minted again when needed.
     certificate_cache: Count = 1_024, 1 => 1_000_000;
     /// Idle connections kept to one origin for one workload; a further one is closed after its exchange, and so is one beyond an eighth (a quarter for all workloads together) of the files that the process may open.

@@ -9,17 +9,18 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::allowlist::{self, LoadedList, Text};
-use super::error::{ConfigError, ConfigErrors, Errors, FileProblem, Problem};
+use super::error::{ConfigError, ConfigErrors, Errors, FileProblem, Problem, Shape};
 use super::field::{Field, Table};
 use super::source::{self, Seen};
 use super::state::{self, State};
-use super::{Audit, CaFiles, Config, Dns, ExampleKeys, Limits, OnFailure, Redaction};
+use super::{Audit, CaFiles, Config, Dns, DnsAnswer, ExampleKeys, Limits, OnFailure, Redaction};
 use super::{document, redaction, shipped, tls, workload};
 use crate::policy::Exception;
 use crate::redact::{FingerprintKey, Redactor, Rules};
 
 const KEYS: &[&str] = &[
     "proxy",
+    "transparent",
     "admin",
     "state_dir",
     "allowlists",
@@ -34,13 +35,13 @@ const KEYS: &[&str] = &[
 ];
 const PROXY: &[&str] = &["listen", "tls"];
 const LISTENER: &[&str] = &["listen"];
-const ADMIN_LISTEN: &str = "admin.listen";
 const CA: &[&str] = &["certificate", "key"];
 const ADDRESSES: &[&str] = &["permit"];
 const PERMIT: &[&str] = &["host", "networks"];
-const DNS: &[&str] = &["servers"];
+const DNS: &[&str] = &["servers", "listen", "answer"];
 const UPSTREAM: &[&str] = &["roots", "proxy"];
 const AUDIT: &[&str] = &["path", "on_failure"];
+const DNS_ANSWERS: &[&str] = &["resolved"];
 const ON_FAILURE: &[&str] = &["refuse", "continue"];
 
 const DNS_PORT: u16 = 53;
@@ -138,10 +139,22 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
     let proxy_listen = listen(proxy.as_ref(), 3128, &mut reading.errors);
     let proxy_tls = proxy.as_ref().and_then(|proxy| tls::read(proxy, &mut reading));
     let errors = &mut reading.errors;
+    let transparent_listen = table.get("transparent").and_then(|field| {
+        let table = field.table(LISTENER, errors);
+        let listen = table.get("listen").filter(|listen| !listen.is_nothing())?;
+        errors.keep(socket(&listen, "one such as 10.1.0.2:3129 or \"[::1]:3129\""))
+    });
     let admin = table.get("admin").map(|field| field.table(LISTENER, errors));
     let admin_listen = listen(admin.as_ref(), 9090, errors);
-    let tls_listen = proxy_tls.as_ref().map(|tls| tls.listen);
-    apart(&table, proxy_listen, tls_listen, admin_listen, errors);
+    let dns = dns(&table, errors);
+    let listeners = [
+        ("proxy.listen", Some(proxy_listen)),
+        ("proxy.tls.listen", proxy_tls.as_ref().map(|tls| tls.listen)),
+        ("transparent.listen", transparent_listen),
+        ("dns.listen", dns.listen),
+        ("admin.listen", Some(admin_listen)),
+    ];
+    apart(&table, listeners, errors);
     let state_dir = table.read_or("state_dir", PathBuf::from("./egret-state"), errors, path);
     let ca = ca(&table, &state_dir, errors);
     let workloads = workload::workloads(
@@ -151,7 +164,6 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
         errors,
     );
     let address_exceptions = exceptions(&table, errors);
-    let dns = dns(&table, errors);
     let audit = audit(&table, &state_dir, errors);
     let limits = table
         .get("limits")
@@ -168,6 +180,7 @@ fn configuration(root: &Field<'_>, mut reading: Reading, state: State) -> Result
     Ok(Config {
         proxy_listen,
         proxy_tls,
+        transparent_listen,
         admin_listen,
         state_dir,
         ca,
@@ -287,30 +300,25 @@ fn listen(table: Option<&Table<'_>>, port: u16, errors: &mut Errors) -> SocketAd
 }
 
 pub(super) fn listen_address(field: &Field<'_>) -> Result<SocketAddr, ConfigError> {
-    field.parse(
-        "an address with a port",
-        "one such as 127.0.0.1:3128 or \"[::1]:3128\"",
-        |text| text.parse().ok(),
-    )
+    socket(field, "one such as 127.0.0.1:3128 or \"[::1]:3128\"")
 }
 
-/// No two listeners may have one address.
-fn apart(root: &Table<'_>, proxy: SocketAddr, tls: Option<SocketAddr>, admin: SocketAddr, errors: &mut Errors) {
-    let mut check = |one: (&'static str, SocketAddr), other: (&'static str, SocketAddr)| {
-        if is_same(one.1, other.1) {
-            let field = root
-                .get("admin")
-                .filter(|_| one.0 == ADMIN_LISTEN)
-                .or_else(|| root.get("proxy"));
-            let (one, other) = (one.0, other.0);
+fn socket(field: &Field<'_>, example: &'static str) -> Result<SocketAddr, ConfigError> {
+    field.parse("an address with a port", example, |text| text.parse().ok())
+}
+
+/// No two listeners may have one address. Named is the one that stands further down in the reference.
+fn apart<const N: usize>(root: &Table<'_>, listeners: [(&'static str, Option<SocketAddr>); N], errors: &mut Errors) {
+    let mut before: Vec<(&'static str, SocketAddr)> = Vec::new();
+    for (one, address) in listeners {
+        let Some(address) = address else { continue };
+        for (other, _) in before.iter().filter(|(_, other)| is_same(address, *other)) {
+            let section = |key: &str| root.get(key.split('.').next().unwrap_or_default());
+            let field = section(one).or_else(|| section(other));
             let problem = Problem::SameListener { one, other };
             errors.add(field.as_ref().unwrap_or(root.field()).error(problem));
         }
-    };
-    check((ADMIN_LISTEN, admin), ("proxy.listen", proxy));
-    if let Some(tls) = tls {
-        check(("proxy.tls.listen", tls), ("proxy.listen", proxy));
-        check((ADMIN_LISTEN, admin), ("proxy.tls.listen", tls));
+        before.push((one, address));
     }
 }
 
@@ -381,9 +389,49 @@ fn dns(root: &Table<'_>, errors: &mut Errors) -> Dns {
         errors,
         name_server,
     );
-    Dns {
-        servers: servers.unwrap_or_default(),
+    let servers = servers.unwrap_or_default();
+    let listen = table.get("listen").filter(|listen| !listen.is_nothing());
+    if let Some(own) = listen.as_ref() {
+        note_circle(own, &servers, errors);
     }
+    Dns {
+        listen: listen.and_then(|listen| errors.keep(socket(&listen, "one such as 10.1.0.2:53 or \"[::1]:53\""))),
+        answer: table
+            .get("answer")
+            .map(|answer| dns_answer(&answer, errors))
+            .unwrap_or_default(),
+        servers,
+    }
+}
+
+/// A listener that asks itself would never come to an answer.
+fn note_circle(listen: &Field<'_>, servers: &[SocketAddr], errors: &mut Errors) {
+    let own = listen.text("an address").ok().and_then(|text| text.parse().ok());
+    if own.is_some_and(|own| servers.contains(&own)) {
+        errors.add(listen.error(Problem::AsksItself));
+    }
+}
+
+fn dns_answer(field: &Field<'_>, errors: &mut Errors) -> DnsAnswer {
+    if field.shape() != Shape::List {
+        errors.keep(field.one_of(DNS_ANSWERS, &[()]));
+        return DnsAnswer::Resolved;
+    }
+    let items = errors.keep(field.list("a list of addresses")).unwrap_or_default();
+    if items.is_empty() {
+        let remedy = "write resolved, or addresses of Egret's own";
+        errors.add(field.error(Problem::EmptyList { remedy }));
+    }
+    let addresses = items.iter().filter_map(|item| errors.keep(told_address(item)));
+    DnsAnswer::Fixed(addresses.collect())
+}
+
+/// An address that a client can connect to.
+fn told_address(field: &Field<'_>) -> Result<IpAddr, ConfigError> {
+    field.parse("an address of Egret's own", "one such as 10.1.0.2", |text| {
+        let address: IpAddr = text.parse().ok()?;
+        (!address.is_unspecified() && !address.is_multicast()).then_some(address)
+    })
 }
 
 fn name_server(field: &Field<'_>) -> Result<SocketAddr, ConfigError> {

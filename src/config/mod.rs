@@ -51,6 +51,8 @@ pub struct Config {
     pub proxy_listen: SocketAddr,
     /// Where they connect by TLS, if they may.
     pub proxy_tls: Option<TlsListener>,
+    /// Where connections come in that a packet filter redirects; none: nowhere.
+    pub transparent_listen: Option<SocketAddr>,
     /// Where metrics, health and console are.
     pub admin_listen: SocketAddr,
     /// The folder for what Egret makes itself, relative to the working directory.
@@ -99,6 +101,20 @@ pub struct CaFiles {
 pub struct Dns {
     /// Servers to ask; empty for the system's.
     pub servers: Vec<SocketAddr>,
+    /// Where workloads may ask for names, over UDP and TCP; none: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// What a workload is told of a name that it may reach.
+    pub answer: DnsAnswer,
+}
+
+/// What the DNS listener tells a workload of a name that it may reach.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum DnsAnswer {
+    /// The name's own addresses, looked up and vetted as if they were to be dialled.
+    #[default]
+    Resolved,
+    /// These addresses for every name: Egret's own, where packets are redirected to it. Nothing is looked up.
+    Fixed(Vec<IpAddr>),
 }
 
 /// Redaction of what goes out.

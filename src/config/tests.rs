@@ -61,7 +61,7 @@ fn listeners_and_paths() {
     check("prxy: {}\n", "egret.yaml:1:1: prxy: unknown key; did you mean `proxy`?");
     check(
         "server: {}\n",
-        "egret.yaml:1:1: server: unknown key; the keys here are proxy, admin, state_dir, allowlists, ca, workloads, \
+        "egret.yaml:1:1: server: unknown key; the keys here are proxy, transparent, admin, state_dir, allowlists, ca, workloads, \
          addresses, dns, upstream, redaction, audit, limits",
     );
     check(
@@ -298,6 +298,42 @@ fn addresses_names_and_limits() {
             &format!("dns: {{servers: ['{server}']}}\n"),
             "egret.yaml:1:17: dns.servers[0]: DNS over TLS or HTTPS is not in this release; remove it, so that nothing relies on it",
         );
+    }
+    check(
+        "transparent: {listen: 3129}\n",
+        "egret.yaml:1:23: transparent.listen: found a number; write one such as 10.1.0.2:3129 or \"[::1]:3129\"",
+    );
+    check(
+        "dns: {listen: '127.0.0.1:3128'}\n",
+        "egret.yaml:1:6: dns: dns.listen and proxy.listen have the same address; each listener needs one of its own",
+    );
+    for (keys, error) in [
+        (
+            "listen: 53",
+            "15: dns.listen: found a number; write one such as 10.1.0.2:53 or \"[::1]:53\"",
+        ),
+        (
+            "listen: 10.1.0.2",
+            "15: dns.listen: \"10.1.0.2\" is not an address with a port; write one such as 10.1.0.2:53 or \"[::1]:53\"",
+        ),
+        (
+            "listen: '1.1.1.1:53', servers: [1.1.1.1]",
+            "15: dns.listen: the same address as one of dns.servers: Egret would ask itself; name another server, or listen elsewhere",
+        ),
+        (
+            "answer: resolve",
+            "15: dns.answer: \"resolve\" is not one of its values; did you mean `resolved`?",
+        ),
+        (
+            "answer: []",
+            "15: dns.answer: the list is empty, which would match nothing; write resolved, or addresses of Egret's own",
+        ),
+        (
+            "answer: [0.0.0.0]",
+            "16: dns.answer[0]: \"0.0.0.0\" is not an address of Egret's own; write one such as 10.1.0.2",
+        ),
+    ] {
+        check(&format!("dns: {{{keys}}}\n"), &format!("egret.yaml:1:{error}"));
     }
     check(
         "limits: {head_timout: 5s}\n",
@@ -547,7 +583,7 @@ fn every_error_is_named_in_the_order_of_files_and_lines() {
         "egret.yaml:1:23: limits.connections: 0 is outside its range; write 1 to 1000000\n\
          egret.yaml:2:14: allowlists[0]: none.yaml: can't be read: entity not found; check its path and permissions\n\
          egret.yaml:3:17: proxy.listen: \"x\" is not an address with a port; write one such as 127.0.0.1:3128 or \"[::1]:3128\"\n\
-         egret.yaml:4:1: xyz: unknown key; the keys here are proxy, admin, state_dir, allowlists, ca, workloads, addresses, dns, \
+         egret.yaml:4:1: xyz: unknown key; the keys here are proxy, transparent, admin, state_dir, allowlists, ca, workloads, addresses, dns, \
          upstream, redaction, audit, limits",
     );
 }
@@ -580,6 +616,7 @@ fn shown(config: &Config) -> String {
     let Config {
         proxy_listen,
         proxy_tls,
+        transparent_listen,
         admin_listen,
         state_dir,
         ca,
@@ -596,7 +633,7 @@ fn shown(config: &Config) -> String {
     let lists: Vec<_> = allowlists.iter().map(|list| list.list.name()).collect();
     let allowed: Vec<_> = workloads.iter().map(|workload| workload.policy.lists()).collect();
     format!(
-        "{proxy_listen} {proxy_tls:?} {admin_listen} {state_dir:?} {ca:?} {workloads:?} {allowed:?} {address_exceptions:?} {dns:?} {upstream_roots:?} \
+        "{proxy_listen} {proxy_tls:?} {transparent_listen:?} {admin_listen} {state_dir:?} {ca:?} {workloads:?} {allowed:?} {address_exceptions:?} {dns:?} {upstream_roots:?} \
          {:?} {:?} {audit:?} {limits:?} {lists:?}",
         redaction.redactor, redaction.surfaces
     )
@@ -671,10 +708,10 @@ fn rules_that_extend_others() {
 #[test]
 fn a_configuration_with_everything() {
     let text = format!(
-        "proxy: {{listen: '[::]:8080'}}\nadmin: {{listen: 127.0.0.1:0}}\nstate_dir: /var/lib/egret\nallowlists: [list.yaml, .]\n\
+        "proxy: {{listen: '[::]:8080'}}\ntransparent: {{listen: '[::]:3129'}}\nadmin: {{listen: 127.0.0.1:0}}\nstate_dir: /var/lib/egret\nallowlists: [list.yaml, .]\n\
          ca: {{certificate: /etc/ca.crt}}\nworkloads:\n  - name: w\n    match:\n      networks: [10.1.0.0/16, 192.0.2.7]\n      \
          credential: {{user: alice, sha256: {HASH}}}\n    allow: [list]\n    mode: observe\naddresses:\n  permit: [{{host: \
-         '*.corp.test', networks: [10.0.0.0/8]}}]\ndns: {{servers: [1.1.1.1, '127.0.0.1:5353', '::1', '[::1]:54']}}\nupstream: \
+         '*.corp.test', networks: [10.0.0.0/8]}}]\ndns: {{servers: [1.1.1.1, '127.0.0.1:5353', '::1', '[::1]:54'], listen: '127.0.0.1:53', answer: [192.0.2.1, '::2']}}\nupstream: \
          {{roots: [], proxy: null}}\nredaction:\n  rules: [builtin]\n  replacement: '[redacted:{{rule}}]'\n  surfaces: {{body: \
          block, url: off}}\n  known_secrets: []\naudit: {{path: trail.jsonl, on_failure: continue}}\nlimits: {{head_bytes: \
          32KiB, head_timeout: 500ms, connections: 7}}\n"
@@ -696,6 +733,10 @@ fn a_configuration_with_everything() {
     );
     let servers: Vec<_> = config.dns.servers.iter().map(ToString::to_string).collect();
     assert_eq!(servers, ["1.1.1.1:53", "127.0.0.1:5353", "[::1]:53", "[::1]:54"]);
+    assert_eq!(config.transparent_listen, Some("[::]:3129".parse().unwrap()));
+    assert_eq!(config.dns.listen, Some("127.0.0.1:53".parse().unwrap()));
+    let told = ["192.0.2.1", "::2"].map(|text| text.parse().unwrap());
+    assert_eq!(config.dns.answer, DnsAnswer::Fixed(told.to_vec()));
     assert_eq!(config.redaction.surfaces.body, SurfaceMode::Block);
     assert_eq!(config.redaction.surfaces.url, SurfaceMode::Off);
     assert_eq!(config.redaction.surfaces.header, SurfaceMode::Redact);

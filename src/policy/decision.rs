@@ -14,7 +14,7 @@ use super::path::CanonicalPath;
 use super::pattern::HostPattern;
 use super::reason::DenyReason;
 use super::rule::{Allowlist, Deny, Miss, Rule, RuleId, Treatment};
-use super::target::{Authority, Target};
+use super::target::{Authority, Scheme, Target};
 
 /// What becomes of a denial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -276,6 +276,18 @@ impl Policy {
             Search::Missed(miss, rule) => self.refuse(authority, miss.reason(), Cause::Nearest(Arc::clone(rule))),
             Search::Nothing => self.refuse(authority, DenyReason::HostNotListed, Cause::NoRule),
         }
+    }
+
+    /// The verdict on looking a name up without saying for what: allowed if a CONNECT to any of its ports would be. The permit is for the
+    /// first such port.
+    pub fn decide_lookup(&self, name: &DnsName) -> Decision {
+        let host = Host::Name(name.clone());
+        let mut rules: Vec<_> = self.rules.of(&host).collect();
+        rules.sort_by_key(|ranked| ranked.rank);
+        let mut ports = rules.iter().flat_map(|ranked| ranked.entry.open_ports());
+        let is_open = |port: &u16| self.denies.first(&host, |deny| deny.covers_all_of(*port)).is_none();
+        let port = ports.clone().find(is_open).or_else(|| ports.next());
+        self.decide_connect(&Authority::new(host, port.unwrap_or(Scheme::Https.default_port())))
     }
 
     fn connect_treatment(&self, authority: &Authority, rule: &Rule) -> Treatment {
@@ -637,6 +649,43 @@ mod tests {
         let policy = tunnel("deny example.com:8443 /x");
         allowed(&policy, "CONNECT example.com:443", "a/1", Treatment::Tunnel);
         allowed(&policy, "CONNECT example.com:8443", "a/1", Treatment::Intercept);
+    }
+
+    #[test]
+    fn a_name_may_be_looked_up_if_any_of_its_ports_is_open() {
+        let policy = policy(&[
+            "api.test GET /v1",
+            "http web.test",
+            "*.wild.test:8443 tunnel",
+            "half.test:443,8443",
+            "deny half.test:443",
+            "shut.test",
+            "deny shut.test:443",
+            "deny gone.test",
+            "part.test",
+            "deny part.test DELETE",
+        ]);
+        let ask = |name: &str| match policy.decide_lookup(&DnsName::parse(name).unwrap()) {
+            Decision::Allow(permit) => Ok((permit.host().to_string(), permit.port())),
+            Decision::Deny(denial) => Err(denial.reason()),
+        };
+        for (name, port) in [
+            ("api.test", 443),
+            ("web.test", 80),
+            ("a.wild.test", 8443),
+            ("half.test", 8443),
+            ("part.test", 443),
+        ] {
+            assert_eq!(ask(name), Ok((name.to_owned(), port)));
+        }
+        for (name, reason) in [
+            ("other.test", DenyReason::HostNotListed),
+            ("wild.test", DenyReason::HostNotListed),
+            ("shut.test", DenyReason::HostDenied),
+            ("gone.test", DenyReason::HostDenied),
+        ] {
+            assert_eq!(ask(name), Err(reason), "{name}");
+        }
     }
 
     #[test]

@@ -120,6 +120,10 @@ reasons! {
     NameInvalid => "name.invalid", 400, "http_request_error", "Invalid host",
         "The host is neither a valid domain name nor an address. Correct the URL.";
 
+    /// A DNS query of a type that the listener has no answer to.
+    DnsTypeNotAnswered => "dns.type_not_answered", 403, "dns_error", "Record type not answered",
+        "Egret answers DNS queries for addresses (A and AAAA) only; whatever else a name holds is neither asked for nor told.";
+
     /// Encrypted `ClientHello` in a tunnel.
     TlsEch => "tls.ech", 403, "http_request_denied", "Encrypted ClientHello",
         "The client encrypts its TLS server name, so a tunnel can't be checked. Turn ECH off, or use treatment: intercept.";
@@ -198,6 +202,9 @@ reasons! {
     /// A compressed body that unfolds beyond measure.
     LimitDecompression => "limit.decompression", 413, "http_request_error", "Body unfolds too far",
         "The compressed body unfolds to more than 200 times its size. Send it uncompressed.";
+    /// Too many DNS queries in one second.
+    LimitDnsQueries => "limit.dns_queries", 429, "connection_limit_reached", "Too many DNS queries",
+        "This workload asked more names in one second than it may. Ask less often, or raise limits.dns_queries.";
     /// Nothing moved for too long.
     LimitIdle => "limit.idle", 408, "connection_timeout", "Idle for too long",
         "Nothing was sent for longer than limits.idle_timeout (or tunnel_idle_timeout).";
@@ -293,7 +300,7 @@ mod tests {
         address.own
         name.sni_mismatch
         name.host_mismatch
-        name.invalid
+        name.invalid dns.type_not_answered
         tls.ech
         tls.not_tls
         tls.handshake_failed
@@ -316,6 +323,7 @@ mod tests {
         limit.head_fields
         limit.head_timeout
         limit.body_size limit.decompression
+        limit.dns_queries
         limit.idle
         limit.client_hello_timeout
         upstream.name_not_found

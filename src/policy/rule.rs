@@ -263,6 +263,16 @@ impl Rule {
         self.selectors.ports.as_deref()
     }
 
+    /// The ports that a CONNECT may name, in order.
+    pub(super) fn open_ports(&self) -> impl Iterator<Item = u16> + Clone + '_ {
+        let defaults = self
+            .ports()
+            .is_none()
+            .then(|| self.schemes.iter().map(|scheme| scheme.default_port()));
+        let named = self.ports().unwrap_or_default().iter().copied();
+        named.chain(defaults.into_iter().flatten())
+    }
+
     /// Which methods it allows; `None` means every method.
     pub fn methods(&self) -> Option<&[Box<str>]> {
         self.selectors.methods.as_deref()

@@ -3,6 +3,7 @@
 //! rustls shows the server name of a hello but neither Encrypted Client Hello nor the raw bytes, hence this bounded parser. It reads
 //! records and the one handshake message, in any number of pieces, and nothing else.
 
+use super::reader::Reader;
 use crate::policy::DenyReason;
 
 /// A hello is refused once it needs more bytes than this.
@@ -148,35 +149,6 @@ fn first_alpn(content: &[u8]) -> Option<String> {
     name.bytes()
         .all(|byte| byte.is_ascii_graphic())
         .then(|| name.to_owned())
-}
-
-/// Reads big-endian numbers and length-prefixed vectors off the front.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (head, tail) = self.0.split_at_checked(count)?;
-        self.0 = tail;
-        Some(head)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.take(1)?.first().copied()
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.take(2)?.try_into().ok().map(u16::from_be_bytes)
-    }
-
-    fn vector8(&mut self) -> Option<&'a [u8]> {
-        let length = self.u8()?;
-        self.take(usize::from(length))
-    }
-
-    fn vector16(&mut self) -> Option<&'a [u8]> {
-        let length = self.u16()?;
-        self.take(usize::from(length))
-    }
 }
 
 #[cfg(test)]

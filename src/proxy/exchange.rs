@@ -18,6 +18,7 @@ use http_body_util::{Either, Full};
 use hyper::body::{Body, Incoming};
 
 use super::body::{Looked, Passage, RequestBody, ResponseBody};
+use super::client_hello::ClientHello;
 use super::client_io::Coming;
 use super::connect::{Dialled, dial};
 use super::fields;
@@ -31,10 +32,10 @@ use super::socks5;
 use super::surface;
 use super::upstream::{SendFailure, Upstream};
 use super::{Connection, Entrance, UnderWay, intercept, tunnel, websocket};
-use crate::audit::Slot;
+use crate::audit::{Form, Slot};
 use crate::config::Limits;
 use crate::identity::{Identified, Shown};
-use crate::policy::{Authority, Decision, DenyReason, Permit, RequestHead, Treatment};
+use crate::policy::{Authority, Decision, DenyReason, DnsName, Permit, RequestHead, Treatment};
 
 /// What goes back to the client: Egret's own words, or an origin's.
 pub(crate) type ReplyBody = Either<Full<Bytes>, ResponseBody>;
@@ -82,6 +83,21 @@ pub(crate) async fn serve_socks5(
     granted.map_err(|refusal| refusal.reason())
 }
 
+/// Takes a TLS connection that was redirected on its way to `port` through the journey of a CONNECT to its server name.
+pub(crate) async fn serve_redirected(
+    connection: Arc<Connection>,
+    hello: &ClientHello,
+    port: u16,
+    client: Coming,
+) -> Result<(), DenyReason> {
+    let open = |slot| Ledger::new(slot, &connection, Form::Transparent);
+    let granted = match Exchange::begin(&connection, open) {
+        Ok(exchange) => exchange.run_redirected(hello, port, client).await,
+        Err(refusal) => Err(refusal),
+    };
+    granted.map_err(|refusal| refusal.reason())
+}
+
 /// One request on its way.
 struct Exchange {
     connection: Arc<Connection>,
@@ -114,6 +130,13 @@ impl Exchange {
 
     async fn run_socks5(mut self, request: &socks5::Request, client: Coming) -> Result<(), Refusal> {
         let result = AssertUnwindSafe(self.steps_socks5(request, client))
+            .catch_unwind()
+            .await;
+        self.settle(result).await.map_err(|(refusal, _)| refusal)
+    }
+
+    async fn run_redirected(mut self, hello: &ClientHello, port: u16, client: Coming) -> Result<(), Refusal> {
+        let result = AssertUnwindSafe(self.steps_redirected(hello, port, client))
             .catch_unwind()
             .await;
         self.settle(result).await.map_err(|(refusal, _)| refusal)
@@ -182,12 +205,33 @@ impl Exchange {
         self.open(authority, tenant, client).await
     }
 
+    async fn steps_redirected(&mut self, hello: &ClientHello, port: u16, client: Coming) -> Result<(), Refusal> {
+        let tenant = self.identify(None)?;
+        let redacted = |text: &String| self.generation.redacted(text);
+        self.ledger.hello(
+            hello.server_name.as_ref().map(redacted),
+            hello.alpn.as_ref().map(redacted),
+        );
+        let nameless = || {
+            Refusal::new(DenyReason::NameSniMismatch)
+                .detail("a redirected connection goes where its TLS server name says, and this has none")
+        };
+        let name = hello.server_name.as_deref().ok_or_else(nameless)?;
+        let name = DnsName::parse(name).map_err(|_| nameless())?;
+        let authority = Authority::new(name.into(), port);
+        self.name(&authority)?;
+        self.open(authority, tenant, client).await
+    }
+
     /// Who asks: by the tunnel it came through, by what it said before, or by address and credential.
     fn identify(&mut self, credential: Option<&HeaderValue>) -> Result<Arc<Tenant>, Refusal> {
         let tenant = match &self.connection.entrance {
             Entrance::Tunnel(inner) => self.generation.tenant(&inner.workload),
             Entrance::Socks5(workload) => workload.as_ref().and_then(|name| self.generation.tenant(name)),
-            Entrance::Listener(_) => {
+            Entrance::Listener(_) | Entrance::Redirected { .. } => {
+                // Who doesn't know of a proxy shows it no credential.
+                let is_proxy = matches!(self.connection.entrance, Entrance::Listener(_));
+                let credential = credential.filter(|_| is_proxy);
                 let shown = credential.map(|value| Shown::Field(value.as_bytes()));
                 let certificate = self.connection.certificate();
                 let peer = self.connection.peer.ip();
@@ -210,11 +254,12 @@ impl Exchange {
             // A SOCKS5 client's requests come inside its tunnel.
             Entrance::Listener(_) | Entrance::Socks5(_) => head::read_absolute(parts),
             Entrance::Tunnel(inner) => head::read_inner(parts, &inner.tunnel),
+            Entrance::Redirected { port } => head::read_redirected(parts, *port),
         }?;
         self.ledger.targeted(&head.target);
         let suspicious = surface::record_url(&self.generation, &mut self.ledger, head::path_and_query(parts));
         // A tunnel's host was checked when it was opened.
-        if matches!(self.connection.entrance, Entrance::Listener(_)) {
+        if !matches!(self.connection.entrance, Entrance::Tunnel(_)) {
             surface::check_host(&self.generation, &mut self.ledger, head.target.host())?;
         }
         fields::check_method_override(parts)?;
@@ -263,11 +308,13 @@ impl Exchange {
             Entrance::Tunnel(inner) if inner.key.wanted == wanted && inner.key.target == head.target => {
                 Arc::clone(&inner.key)
             }
-            Entrance::Tunnel(_) | Entrance::Listener(_) | Entrance::Socks5(_) => Arc::new(Key {
-                workload: Arc::clone(&tenant.workload.name),
-                target: head.target.clone(),
-                wanted,
-            }),
+            Entrance::Tunnel(_) | Entrance::Listener(_) | Entrance::Socks5(_) | Entrance::Redirected { .. } => {
+                Arc::new(Key {
+                    workload: Arc::clone(&tenant.workload.name),
+                    target: head.target.clone(),
+                    wanted,
+                })
+            }
         }
     }
 

@@ -13,12 +13,13 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::connect::Dialled;
+use super::dns::Budget;
 use super::own;
 use super::pool::{Key, Pool, PoolLimits};
 use super::reply::Refusal;
 use super::resolve::{Resolver, ResolverSettings};
 use super::upstream::{Upstream, Verification};
-use crate::config::{Audiences, Config, Limits, Surfaces};
+use crate::config::{Audiences, Config, DnsAnswer, Limits, Surfaces};
 use crate::identity::{Workload, Workloads};
 use crate::metrics::{ConnectionKind, LookupResult, Metrics, WorkloadMetrics};
 use crate::policy::{AddressRules, DenyReason, Permit};
@@ -53,6 +54,8 @@ pub enum GenerationError {
 pub(crate) struct Tenant {
     pub(crate) workload: Arc<Workload>,
     pub(crate) metrics: Arc<WorkloadMetrics>,
+    /// Its queries to the DNS listener.
+    pub(crate) queries: Budget,
 }
 
 /// Redaction as exchanges need it.
@@ -75,6 +78,7 @@ pub(crate) struct Generation {
     pub(crate) limits: Limits,
     pub(crate) pool: Arc<Pool>,
     pub(crate) metrics: Metrics,
+    pub(crate) dns_answer: DnsAnswer,
     /// What the listener with TLS shows and asks for.
     pub(crate) tls: Option<Arc<ServerConfig>>,
     tenants: HashMap<Arc<str>, Arc<Tenant>>,
@@ -117,6 +121,7 @@ impl Generation {
             verification: Verification::new(roots(&config.upstream_roots)?)?,
             tls: config.proxy_tls.map(|listener| listener.tls),
             limits,
+            dns_answer: config.dns.answer,
             pool,
             metrics: metrics.clone(),
             resolver,
@@ -165,6 +170,7 @@ fn tenants(workloads: &Workloads, metrics: &Metrics) -> HashMap<Arc<str>, Arc<Te
             let tenant = Tenant {
                 workload: Arc::clone(workload),
                 metrics: metrics.workload(&workload.name, rules),
+                queries: Budget::default(),
             };
             (Arc::clone(&workload.name), Arc::new(tenant))
         })

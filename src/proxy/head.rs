@@ -113,6 +113,18 @@ pub(crate) fn read_inner(parts: &Parts, tunnel: &Tunnel) -> Result<Head, Refusal
     with_path(Target::at(tunnel.scheme, tunnel.authority.clone()), parts)
 }
 
+/// Reads a request that was redirected on its way to `port` of some address: its `Host` or `:authority` says where it goes, on that port.
+pub(crate) fn read_redirected(parts: &Parts, port: u16) -> Result<Head, Refusal> {
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    let name = host_field(parts)?.or(authority).ok_or(no_host())?;
+    let target = target(Scheme::Http, name)?;
+    if target.port() != port {
+        return Err(Refusal::new(DenyReason::NameHostMismatch)
+            .detail("the connection was on its way to another port than the Host field names"));
+    }
+    read_inner(parts, &Tunnel::new(target.authority().clone(), Scheme::Http))
+}
+
 /// Reads a CONNECT: authority-form, with the port written out.
 pub(crate) fn read_connect(parts: &Parts) -> Result<Authority, Refusal> {
     if parts.uri.scheme().is_some()

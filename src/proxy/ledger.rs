@@ -21,7 +21,7 @@ use super::scrub::Found;
 use super::socks5::Command;
 use super::upstream::Upstream;
 use crate::audit::{
-    Client, Event, ExchangeId, Form, HttpVersion, Record, Redaction, Slot, Tls, Treatment, Verdict, Written,
+    Client, Event, ExchangeId, Form, HttpVersion, Question, Record, Redaction, Slot, Tls, Treatment, Verdict, Written,
 };
 use crate::metrics::{Metrics, WorkloadMetrics};
 use crate::policy::{self, Authority, DenyReason, Permit, Rule, Scheme, Target};
@@ -71,6 +71,7 @@ struct Open {
     rule: Option<Arc<Rule>>,
     treatment: Option<Treatment>,
     address: Option<IpAddr>,
+    dns: Option<Question<'static>>,
     tls: Option<Tls<'static>>,
     status: Option<StatusCode>,
     outgoing: Option<Arc<Outgoing>>,
@@ -110,7 +111,11 @@ impl Ledger {
                 nobody: Arc::clone(&proxy.nobody),
                 peer: connection.peer,
                 form,
-                event: Event::Exchange,
+                event: if form == Form::Dns {
+                    Event::Lookup
+                } else {
+                    Event::Exchange
+                },
                 tenant: None,
                 method: None,
                 version: None,
@@ -124,6 +129,7 @@ impl Ledger {
                 rule: None,
                 treatment: None,
                 address: None,
+                dns: None,
                 tls: connection.tls(),
                 status: None,
                 outgoing: None,
@@ -199,13 +205,18 @@ impl Ledger {
             open.permitted = true;
             open.observed = permit.observed();
             open.rule = permit.rule().cloned();
-            open.treatment = Some(match (open.form, permit.treatment()) {
-                (Form::Connect | Form::Socks5, policy::Treatment::Tunnel) => Treatment::Tunnel,
-                (Form::Absolute, _) => Treatment::Plain,
-                (Form::Connect | Form::Socks5, policy::Treatment::Intercept) | (Form::Intercepted, _) => {
-                    Treatment::Intercept
+            // A tunnel has no scheme before it is looked into.
+            let in_clear = open.scheme == Some(Scheme::Http);
+            open.treatment = match (open.form, permit.treatment()) {
+                (Form::Transparent, _) if in_clear => Some(Treatment::Plain),
+                (Form::Connect | Form::Socks5 | Form::Transparent, policy::Treatment::Tunnel) => {
+                    Some(Treatment::Tunnel)
                 }
-            });
+                (Form::Absolute, _) => Some(Treatment::Plain),
+                (Form::Connect | Form::Socks5 | Form::Transparent, policy::Treatment::Intercept)
+                | (Form::Intercepted, _) => Some(Treatment::Intercept),
+                (Form::Dns, _) => None,
+            };
             if open.treatment == Some(Treatment::Tunnel) {
                 open.event = Event::Tunnel;
             }
@@ -220,6 +231,14 @@ impl Ledger {
     /// What was found outside the body.
     pub(crate) fn found(&mut self, found: impl IntoIterator<Item = Found>) {
         self.with(|open| open.found.extend(found));
+    }
+
+    /// What a DNS query is told, and the first address of it.
+    pub(crate) fn told(&mut self, question: Question<'static>, address: Option<IpAddr>) {
+        self.with(|open| {
+            open.dns = Some(question);
+            open.address = address;
+        });
     }
 
     pub(crate) fn dialled(&mut self, address: SocketAddr) {
@@ -353,6 +372,8 @@ impl Open {
             ),
             Outcome::Complete | Outcome::Failed(_) => (self.status.map(|status| status.as_u16()), None),
         };
+        // A look-up has a code of its own, and no bytes pass.
+        let is_http = self.form != Form::Dns;
         let (path, query) = match self.url.as_deref().map(|url| url.split_once('?').ok_or(url)) {
             Some(Ok((path, query))) => (Some(path), Some(query)),
             Some(Err(path)) => (Some(path), None),
@@ -387,10 +408,11 @@ impl Open {
                 .map(|tenant| tenant.workload.policy.mode().as_str()),
             treatment: self.treatment,
             address: self.address,
+            dns: self.dns.clone(),
             tls: self.tls.clone(),
-            status,
-            bytes_out: self.permitted.then_some(moved.out),
-            bytes_in: self.permitted.then_some(moved.back),
+            status: status.filter(|_| is_http),
+            bytes_out: (self.permitted && is_http).then_some(moved.out),
+            bytes_in: (self.permitted && is_http).then_some(moved.back),
             duration: Some(took),
             redactions: self.found.iter().map(redaction).collect(),
             trace: self.trace.as_deref().map(Cow::Borrowed),

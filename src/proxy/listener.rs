@@ -20,7 +20,7 @@ use super::ledger::{Ledger, Outcome};
 use super::prefixed::Prefixed;
 use super::reply::Refusal;
 use super::wire::{Fault, HeadLimits};
-use super::{Connection, Entrance, Handover, Proxy, client_tls, exchange, socks5, socks5_client};
+use super::{Connection, Entrance, Handover, Proxy, client_tls, exchange, socks5, socks5_client, transparent};
 use crate::audit::record::Form;
 use crate::metrics::ConnectionKind;
 use crate::policy::DenyReason;
@@ -29,7 +29,7 @@ use crate::policy::DenyReason;
 pub(crate) const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// When `accept` fails for want of descriptors or memory: a pause, so that the failure does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// After a refusal the client may still be sending; so much is read and thrown away, for so long, that the reply is not lost to a reset.
 const LINGER_BYTES: u64 = 256 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(2);
@@ -49,6 +49,8 @@ pub(crate) enum Door {
     Clear,
     /// With TLS.
     Tls,
+    /// Redirected by a packet filter, with the first bytes of TLS or HTTP.
+    Transparent,
 }
 
 /// Accepts clients until draining begins.
@@ -97,7 +99,12 @@ fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr, door: Door) {
             match door {
                 Door::Clear => tokio::spawn(welcome(handover, stream)),
                 Door::Tls => tokio::spawn(client_tls::welcome(handover, stream)),
+                Door::Transparent => tokio::spawn(transparent::welcome(handover, stream)),
             };
+        }
+        Err(reason) if door == Door::Transparent => {
+            // What the client speaks is not known yet, so that there is nothing to say.
+            record_turned_away(proxy, peer, reason, Form::Transparent);
         }
         Err(reason) => {
             // Nothing is read: the reply goes out if it fits the socket's buffer, as it does.
@@ -120,12 +127,19 @@ fn greet(proxy: &Arc<Proxy>, stream: TcpStream, peer: SocketAddr, door: Door) {
     }
 }
 
+/// Records that a client found no place.
+pub(crate) fn record_turned_away(proxy: &Arc<Proxy>, peer: SocketAddr, reason: DenyReason, form: Form) {
+    if let Ok(slot) = proxy.reserve() {
+        let ledger = Ledger::new(slot, &Connection::refused(Arc::clone(proxy), peer), form);
+        drop(ledger.finish(&Outcome::Refused(reason.into())));
+    }
+}
+
 async fn welcome(handover: Handover, stream: TcpStream) {
     let _counted = handover.proxy.metrics.connection(ConnectionKind::Client);
     // A relayed write must not wait for an acknowledgement; without the option it only gets slower.
     stream.set_nodelay(true).ok();
-    let limits = &handover.generation.limits;
-    let (idle, head) = (limits.idle_timeout, limits.head_timeout);
+    let idle = handover.generation.limits.idle_timeout;
     let mut stream = Prefixed::new(Bytes::new(), stream);
     if !matches!(tokio::time::timeout(idle, stream.peek(1, |_| true)).await, Ok(Ok(true))) {
         return;
@@ -134,6 +148,12 @@ async fn welcome(handover: Handover, stream: TcpStream) {
         let (first, stream) = stream.into_parts();
         return socks5_client::serve(handover, stream, first).await;
     }
+    serve_clear(handover, Entrance::Listener(None), stream).await;
+}
+
+/// Serves HTTP in clear, of the version that the first bytes tell.
+pub(crate) async fn serve_clear(handover: Handover, entrance: Entrance, mut stream: Prefixed<TcpStream>) {
+    let head = handover.generation.limits.head_timeout;
     let differs = |bytes: &[u8]| !H2_PREFACE.starts_with(bytes);
     if !differs(stream.peeked())
         && tokio::time::timeout(head, stream.peek(H2_PREFACE.len(), differs))
@@ -143,10 +163,10 @@ async fn welcome(handover: Handover, stream: TcpStream) {
         return;
     }
     if stream.peeked().starts_with(H2_PREFACE) {
-        serve_http2(handover, Entrance::Listener(None), stream).await;
+        serve_http2(handover, entrance, stream).await;
     } else {
         let (first, stream) = stream.into_parts();
-        serve_http1(handover, Entrance::Listener(None), stream, first).await;
+        serve_http1(handover, entrance, stream, first).await;
     }
 }
 

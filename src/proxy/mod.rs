@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `listener`, `places`, `client_tls` | accept: bounded; HTTP/1, HTTP/2 or SOCKS5 by the first bytes; TLS on a listener of its own |
 //! | `socks5`, `socks5_client` | the messages of SOCKS5; the client that speaks it |
+//! | `transparent` | what a packet filter redirects: by server name or Host |
 //! | `wire`, `checked_io` | the bytes of HTTP/1 heads and chunks, before hyper sees them |
 //! | `exchange` | the order of the steps |
 //! | `head` | read the head |
@@ -12,6 +13,7 @@
 //! | `intercept`, `issuer` | treatment `intercept` |
 //! | `surface`, `signed`, `scrub`, `coded`, `coding`, `outgoing`, `body`, `websocket` | what leaves, redacted and counted |
 //! | `fields`, `upstream`, `pool` | send |
+//! | `dns` | the workloads' own DNS queries: decide, resolve, vet, record; nothing is dialled |
 //! | `ledger`, `reply` | record and answer |
 //! | `generation` | one configuration at work |
 //!
@@ -25,6 +27,7 @@ mod client_tls;
 mod coded;
 mod coding;
 mod connect;
+pub mod dns;
 mod exchange;
 mod fields;
 mod generation;
@@ -38,6 +41,7 @@ mod own;
 mod places;
 mod pool;
 mod prefixed;
+mod reader;
 mod relay;
 mod reply;
 mod resolve;
@@ -47,6 +51,7 @@ mod silence;
 pub mod socks5;
 mod socks5_client;
 mod surface;
+mod transparent;
 mod tunnel;
 mod upstream;
 mod websocket;
@@ -60,12 +65,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::Method;
 use time::OffsetDateTime;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 
 pub use self::generation::GenerationError;
 
 use self::checked_io::Inspection;
+use self::dns::Budget;
 use self::generation::Generation;
 use self::head::Tunnel;
 use self::issuer::Issuer;
@@ -90,6 +96,8 @@ pub struct Proxy {
     metrics: Metrics,
     /// Counts for those who match no workload.
     nobody: Arc<WorkloadMetrics>,
+    /// The DNS queries of those who match no workload.
+    strangers: Budget,
     issuer: Issuer,
     recent: Recent,
     /// Where Egret itself listens.
@@ -119,6 +127,7 @@ impl Proxy {
             generation: ArcSwap::new(Generation::new(config, &metrics, &listeners)?),
             trail,
             nobody: metrics.workload("", []),
+            strangers: Budget::default(),
             metrics,
             issuer,
             recent,
@@ -147,6 +156,16 @@ impl Proxy {
     /// Accepts clients that speak TLS to the proxy itself, until [`Proxy::drain`].
     pub async fn serve_tls(self: Arc<Self>, listener: TcpListener) {
         listener::accept(self, listener, Door::Tls).await;
+    }
+
+    /// Accepts connections that a packet filter redirects here, until [`Proxy::drain`].
+    pub async fn serve_redirected(self: Arc<Self>, listener: TcpListener) {
+        listener::accept(self, listener, Door::Transparent).await;
+    }
+
+    /// Answers the workloads' DNS queries until [`Proxy::drain`].
+    pub async fn serve_dns(self: Arc<Self>, datagrams: UdpSocket, connections: TcpListener) {
+        dns::serve(self, datagrams, connections).await;
     }
 
     /// Accepts no more, lets what is under way end, and tells whether all ended within `limit`.
@@ -194,6 +213,11 @@ enum Entrance {
     Listener(Option<Box<Outer>>),
     /// By SOCKS5, from a client of the workload of that name; its policy is that of the day.
     Socks5(Option<Arc<str>>),
+    /// Redirected here on its way to this port of some address, which says nothing and is never dialled.
+    Redirected {
+        /// The port.
+        port: u16,
+    },
     /// Inside a tunnel that was opened.
     Tunnel(Inner),
 }
@@ -255,7 +279,7 @@ impl Connection {
         }
     }
 
-    /// A connection that gets no place.
+    /// A connection that gets no place, or the sender of a datagram.
     fn refused(proxy: Arc<Proxy>, peer: SocketAddr) -> Self {
         Self {
             proxy,
@@ -270,6 +294,7 @@ impl Connection {
         match &self.entrance {
             Entrance::Tunnel(_) => Form::Intercepted,
             Entrance::Socks5(_) => Form::Socks5,
+            Entrance::Redirected { .. } => Form::Transparent,
             Entrance::Listener(_) if *method == Method::CONNECT => Form::Connect,
             Entrance::Listener(_) => Form::Absolute,
         }
@@ -280,7 +305,7 @@ impl Connection {
         match &self.entrance {
             Entrance::Tunnel(inner) => inner.tls.clone(),
             Entrance::Listener(outer) => outer.as_ref().map(|outer| outer.tls.clone()),
-            Entrance::Socks5(_) => None,
+            Entrance::Socks5(_) | Entrance::Redirected { .. } => None,
         }
     }
 
@@ -288,7 +313,7 @@ impl Connection {
     fn certificate(&self) -> Option<&CertificateNames> {
         match &self.entrance {
             Entrance::Listener(outer) => outer.as_ref().map(|outer| &outer.certificate),
-            Entrance::Socks5(_) | Entrance::Tunnel(_) => None,
+            Entrance::Socks5(_) | Entrance::Redirected { .. } | Entrance::Tunnel(_) => None,
         }
     }
 
@@ -310,7 +335,7 @@ impl Connection {
         let name = match &self.entrance {
             Entrance::Tunnel(inner) => Some(Arc::clone(&inner.workload)),
             Entrance::Socks5(Some(workload)) => Some(Arc::clone(workload)),
-            Entrance::Listener(_) | Entrance::Socks5(None) => {
+            Entrance::Listener(_) | Entrance::Socks5(None) | Entrance::Redirected { .. } => {
                 match generation.workloads.identify(self.peer.ip(), None, self.certificate()) {
                     Identified::Workload(workload) => Some(Arc::clone(&workload.name)),
                     Identified::CredentialRequired | Identified::CredentialWrong | Identified::Unknown => None,

@@ -57,7 +57,7 @@ async fn run(
 }
 
 /// Reads until the hello is whole, or can't become one.
-async fn first_hello<T: AsyncRead + Unpin>(
+pub(crate) async fn first_hello<T: AsyncRead + Unpin>(
     client: &mut Prefixed<T>,
     handover: &Handover,
 ) -> Result<ClientHello, DenyReason> {

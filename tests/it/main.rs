@@ -29,6 +29,8 @@ mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod lookups;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod proxy_tls;
@@ -46,6 +48,8 @@ mod support;
 mod tidy;
 #[cfg(test)]
 mod trail;
+#[cfg(test)]
+mod transparent;
 #[cfg(test)]
 mod tunnel;
 #[cfg(test)]

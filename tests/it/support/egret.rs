@@ -27,6 +27,8 @@ pub(crate) struct Setup {
     /// Files of the allowlist folder: name and text.
     pub(crate) allowlists: Vec<(String, String)>,
     pub(crate) dns: Vec<SocketAddr>,
+    /// Further keys of `dns:`, each behind a comma.
+    pub(crate) dns_keys: String,
     /// Names that may resolve to special-use networks.
     pub(crate) permits: Vec<(String, String)>,
     /// CA certificates for origins, as PEM.
@@ -53,6 +55,7 @@ impl Setup {
             workloads: "  - {name: tester, match: {networks: [127.0.0.0/8]}, allow: [test]}\n".into(),
             allowlists: Vec::new(),
             dns: Vec::new(),
+            dns_keys: String::new(),
             permits: Vec::new(),
             roots: String::new(),
             proxy_keys: String::new(),
@@ -83,7 +86,8 @@ impl Setup {
             self.workloads
         );
         let servers: Vec<String> = self.dns.iter().map(|at| format!("\"{at}\"")).collect();
-        writeln!(yaml, "dns: {{servers: [{}]}}", servers.join(", ")).unwrap();
+        let servers = servers.join(", ");
+        writeln!(yaml, "dns: {{servers: [{servers}]{}}}", self.dns_keys).unwrap();
         if !self.roots.is_empty() {
             writeln!(yaml, "upstream: {{roots: [{folder}/roots.pem]}}").unwrap();
         }
@@ -154,6 +158,7 @@ impl Setup {
             proxy: address("proxy"),
             tls: find("tls"),
             admin: address("admin"),
+            dns: find("dns"),
             setup: self,
             child,
             log,
@@ -173,6 +178,8 @@ pub(crate) struct Egret {
     /// The listener with TLS, where the configuration has one.
     pub(crate) tls: Option<SocketAddr>,
     pub(crate) admin: SocketAddr,
+    /// The DNS listener, where there is one.
+    dns: Option<SocketAddr>,
     setup: Setup,
     child: Child,
     log: ProgramLog,
@@ -199,6 +206,11 @@ impl Egret {
     /// What a client inside a container trusts: Egret's CA alone.
     pub(crate) fn roots(&self) -> RootCertStore {
         roots_from_pem(&std::fs::read(self.ca_file()).unwrap())
+    }
+
+    /// Where the DNS listener is.
+    pub(crate) fn dns(&self) -> SocketAddr {
+        self.dns.expect("the configuration has a DNS listener")
     }
 
     pub(crate) fn log(&self) -> &ProgramLog {
@@ -228,6 +240,13 @@ impl Egret {
     pub(crate) fn records(&self) -> Vec<Value> {
         let mut trail = self.trail();
         trail.retain(|record| record["event"] == "exchange" || record["event"] == "tunnel");
+        trail
+    }
+
+    /// The records of DNS queries.
+    pub(crate) fn lookups(&self) -> Vec<Value> {
+        let mut trail = self.trail();
+        trail.retain(|record| record["event"] == "lookup");
         trail
     }
 

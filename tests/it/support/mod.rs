@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod dns;
 pub(crate) mod egret;
 pub(crate) mod frames;
+pub(crate) mod namespace;
 pub(crate) mod origin;
 pub(crate) mod scene;
 
