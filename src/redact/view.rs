@@ -13,6 +13,8 @@ pub(super) const SLACK: usize = 256;
 const BEFORE: usize = 24;
 /// How much text at its end may be needed to tell what begins there beneath two coats.
 pub(super) const TAIL: usize = 192;
+/// How many digits at the end of a text may be needed to tell what begins there beneath two coats.
+const LAST: usize = 64;
 /// How far they may lie apart.
 const BACK: usize = TAIL;
 /// Stands for what is no digit.
@@ -221,48 +223,25 @@ impl View {
 /// Every way is tried in which the text may have begun before.
 pub(super) fn last_legible(text: &[u8]) -> usize {
     let codings = [(Width::Base64, 4), (Width::Base32, 8), (Width::Hex, 2)];
-    let digits = codings
-        .into_iter()
-        .flat_map(|(width, group)| (0..group).map(move |missing| last_legible_digits(text, width, missing)));
+    let digits = codings.into_iter().map(|(width, group)| {
+        let (first, _) = digits_before(text, width, 0, text.len(), LAST);
+        let ways = (0..group).map(|missing| last_legible_digits(text, first, width, missing));
+        ways.min().unwrap_or(text.len())
+    });
     let spaced = (0..3).map(|behind| last_spaced(text, behind));
     let utf16 = (0..2).map(|behind| last_utf16(text, behind));
     digits.chain(spaced).chain(utf16).min().unwrap_or(text.len())
 }
 
-/// The same for digits, the first `missing` of whose group stand before the text.
-fn last_legible_digits(text: &[u8], width: Width, missing: usize) -> usize {
+/// The same for the digits from `first` on, the first `missing` of whose group stand before them.
+fn last_legible_digits(text: &[u8], first: usize, width: Width, missing: usize) -> usize {
     let values = values(width);
-    let value = |byte: u8| values.get(usize::from(byte)).copied().unwrap_or(NONE);
-    if !text
-        .last()
-        .is_some_and(|last| value(*last) != NONE || last.is_ascii_whitespace())
-    {
-        return text.len();
-    }
-    let (over, first_skip) = without_first(width, missing);
+    let (over, mut skip) = without_first(width, missing);
     let (mut held, mut count, mut begin) = (0_u32, 0, text.len());
-    let (mut pass_over, mut skip) = (over, first_skip);
     let mut stretch = None;
-    let mut indent = None;
-    let from = text.len().saturating_sub(TAIL);
-    for (at, byte) in (from..).zip(text.get(from..).unwrap_or_default()) {
-        let value = value(*byte);
-        if value == NONE {
-            indent = match (byte, indent) {
-                (b'\r' | b'\n', _) => Some(0),
-                (b' ' | b'\t', Some(depth)) if depth < INDENT => Some(depth + 1),
-                _ => {
-                    (count, pass_over, skip, stretch) = (0, over, first_skip, None);
-                    None
-                }
-            };
-            continue;
-        }
-        indent = None;
-        if pass_over > 0 {
-            pass_over -= 1;
-            continue;
-        }
+    let digits = (first..).zip(text.get(first..).unwrap_or_default());
+    let digits = digits.map(|(at, byte)| (at, values.get(usize::from(*byte)).copied().unwrap_or(NONE)));
+    for (at, value) in digits.filter(|(_, value)| *value != NONE).skip(over) {
         if count == 0 {
             begin = at;
         }
@@ -323,13 +302,21 @@ fn last_utf16(text: &[u8], behind: usize) -> usize {
 
 /// The first digit around `gate` that can be read, and how many of its bits belong to a byte that can't.
 fn first_digit(text: &[u8], width: Width, group: usize, gate: usize, floor: usize) -> (usize, u8) {
-    let floor = floor.max(gate.saturating_sub(BACK));
-    let (mut start, mut count) = (gate, 0);
+    let (start, count) = digits_before(text, width, floor, gate, BEFORE);
+    let (over, skip) = without_first(width, (group - count % group) % group);
+    (start + over, skip)
+}
+
+/// Where the digits before `end` begin, line breaks between them included, and how many they are: as many as `most`, none before
+/// `floor`.
+fn digits_before(text: &[u8], width: Width, floor: usize, end: usize, most: usize) -> (usize, usize) {
+    let floor = floor.max(end.saturating_sub(TAIL));
+    let (mut start, mut count) = (end, 0);
     let mut broken = true;
-    for (at, byte) in (floor..gate).zip(text.get(floor..gate).unwrap_or_default()).rev() {
+    for (at, byte) in (floor..end).zip(text.get(floor..end).unwrap_or_default()).rev() {
         match byte {
             byte if width.value(*byte).is_some() => {
-                if !broken || count == BEFORE {
+                if !broken || count == most {
                     break;
                 }
                 (start, count) = (at, count + 1);
@@ -340,8 +327,7 @@ fn first_digit(text: &[u8], width: Width, group: usize, gate: usize, floor: usiz
             _ => break,
         }
     }
-    let (over, skip) = without_first(width, (group - count % group) % group);
-    (start + over, skip)
+    (start, count)
 }
 
 /// How many digits of a group from which the first `missing` are missing stand for nothing, and how many bits of the one after them.
