@@ -9,14 +9,15 @@
 //! leftmost wins, then the longest, then the rule that stands first. A secret that outgrows its window is replaced
 //! to the window's end and on for as long as the rule's automaton stays alive.
 //!
-//! A file a step: `kinds/`, `pack`, `extend`, `translate`, `reshape` and `rules` (packs and their expressions), `automaton`, `lazy` and
-//! `beginning` (one rule's expression), `prefilter` with `runs`, `table`, `stems`, `rare`, `numbers`, `triggers` and `words` (where a secret could
-//! begin at all), `dress` (what it may be coded in), `candidate` and `credit` (what begins there, at what cost), `checks` and
-//! `allowlist` (what a match must satisfy besides), `known` (values told never to leave), `packed` (gzip within), `scanner` (decides),
+//! A file a step: `kinds/`, `pack`, `extend`, `translate`, `reshape`, `rules` and `gather` (packs and their expressions), `automaton`, `lazy`
+//! and `beginning` (one rule's expression), `prefilter` with `block`, `runs`, `table`, `grams`, `stems`, `rare`, `numbers` and `words` (how what
+//! begins is found in open text), `plain`, `triggers`, `gates`, `view` and `beneath` (the same beneath escapes and codings), `search` (the next
+//! place where a secret could begin), `dress` (what it may be coded in), `candidate` and `credit` (what begins there, at what cost), `checks`
+//! and `allowlist` (what a match must satisfy besides), `known` (values told never to leave), `packed` (gzip within), `scanner` (decides),
 //! `stream` (holds back what is undecided), `replacement`, `findings`.
 //!
-//! Coded secrets are not decoded and searched: their beginnings are searched for as each coding spells them, and the automaton then
-//! reads through the coding, so that clean traffic is never unfolded.
+//! What may be coded is told by which digits stand where, 64 positions at a time; only there a stretch of it is decoded, to look for
+//! beginnings. A rule's automaton then reads through the coding byte by byte, so that nothing else is ever unfolded.
 //!
 //! Deliberately not here: content codings, which the caller undoes and redoes.
 

@@ -20,6 +20,8 @@ pub(super) type Stem = [u8; LENGTH];
 
 /// A search for stems, each with the rules that begin so.
 pub(super) struct Stems {
+    /// In order.
+    all: Vec<Stem>,
     rules: Index<RuleIndex>,
     /// Each four bytes of a stem.
     parts: Filter<{ 1 << 12 }>,
@@ -52,7 +54,10 @@ fn mixed(stem: Stem) -> Gram {
 
 impl Stems {
     pub(super) fn new(pairs: Vec<(Stem, RuleIndex)>) -> Self {
-        let all = || pairs.iter().map(|(stem, _)| *stem);
+        let mut sorted: Vec<Stem> = pairs.iter().map(|(stem, _)| *stem).collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let all = || sorted.iter().copied();
         let mut two = vec![0; 1 << 10];
         for [one, other, ..] in all() {
             let pair = u16::from_be_bytes([one, other]);
@@ -68,6 +73,7 @@ impl Stems {
             parts: Filter::new(parts),
             wholes: Filter::new(all().map(mixed)),
             rules: Index::new(pairs.into_iter().map(|(stem, rule)| (key(stem), rule)).collect()),
+            all: sorted,
         }
     }
 
@@ -131,14 +137,19 @@ impl Stems {
         (first..text.len()).find(open).unwrap_or(text.len())
     }
 
-    /// Whether a stem may begin so; `text` is not a whole one.
+    /// Whether a stem begins so; `text` is not a whole one.
     fn begins(&self, text: &[u8]) -> bool {
-        match text {
-            [] => true,
-            [one] => self.first.contains(one | FOLD),
+        let may = match text {
+            [] => return true,
+            [one] => return self.first.contains(one | FOLD),
             [one, two, three, four, ..] => self.parts.may_have(folded([*one, *two, *three, *four])),
             [one, other, ..] => self.has_two(one | FOLD, other | FOLD),
-        }
+        };
+        let is_before = |stem: &Stem| stem.iter().copied().lt(text.iter().map(|byte| byte | FOLD));
+        may && self.all.get(self.all.partition_point(is_before)).is_some_and(|stem| {
+            let begun = text.iter().map(|byte| byte | FOLD);
+            stem.iter().copied().zip(begun).all(|(known, byte)| known == byte)
+        })
     }
 
     fn has_two(&self, one: u8, other: u8) -> bool {
@@ -186,6 +197,6 @@ mod tests {
     fn an_unfinished_stem_is_seen() {
         let search = Stems::new(vec![(stem(b"AccountKey").unwrap(), RuleIndex::nth(0))]);
         assert_eq!(search.unfinished(b"x accou"), 2);
-        assert_eq!(search.unfinished(b"x zqx"), 5);
+        assert_eq!(search.unfinished(b"x acx"), 5);
     }
 }

@@ -74,12 +74,14 @@ impl View {
         let mut line = None;
         let mut skip = skip;
         let (mut held, mut count) = (0_u32, 0);
-        let mut indent = None;
+        let (mut indent, mut lines) = (None, 0);
         let (mut begin, mut at) = (start, start);
         while let Some(byte) = text.get(at..limit).and_then(<[u8]>::first) {
             let value = values.get(usize::from(*byte)).copied().unwrap_or(NONE);
             if value == NONE {
+                lines += u8::from(*byte == b'\n');
                 indent = match (byte, indent) {
+                    (b'\n', _) if lines > 1 => break,
                     (b'\r' | b'\n', _) => Some(0),
                     (b' ' | b'\t', Some(depth)) if depth < INDENT => Some(depth + 1),
                     _ => break,
@@ -92,7 +94,7 @@ impl View {
                 at += 1;
                 continue;
             }
-            indent = None;
+            (indent, lines) = (None, 0);
             if count == 0 {
                 begin = at;
             }
@@ -312,16 +314,20 @@ fn first_digit(text: &[u8], width: Width, group: usize, gate: usize, floor: usiz
 fn digits_before(text: &[u8], width: Width, floor: usize, end: usize, most: usize) -> (usize, usize) {
     let floor = floor.max(end.saturating_sub(TAIL));
     let (mut start, mut count) = (end, 0);
-    let mut broken = true;
+    let (mut broken, mut lines) = (true, 0);
     for (at, byte) in (floor..end).zip(text.get(floor..end).unwrap_or_default()).rev() {
         match byte {
             byte if width.value(*byte).is_some() => {
                 if !broken || count == most {
                     break;
                 }
-                (start, count) = (at, count + 1);
+                (start, count, lines) = (at, count + 1, 0);
             }
-            b'\r' | b'\n' => broken = true,
+            b'\n' if lines == 1 => break,
+            b'\r' | b'\n' => {
+                broken = true;
+                lines += u8::from(*byte == b'\n');
+            }
             // Indentation, if a line break stands before it.
             b' ' | b'\t' => broken = false,
             _ => break,

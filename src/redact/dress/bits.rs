@@ -132,6 +132,7 @@ impl Bits {
         let mut at = at;
         let mut between = self.count == 0;
         let mut indent = None;
+        let mut lines = 0;
         loop {
             let (byte, next) = match pull(at) {
                 Read::Byte { byte, next } => (byte, next),
@@ -140,7 +141,7 @@ impl Bits {
             at = next;
             if let Some(value) = self.width.value(byte) {
                 between = false;
-                indent = None;
+                (indent, lines) = (None, 0);
                 let fresh = self.width.bits() - std::mem::take(&mut self.skip);
                 let bits = u16::from(self.held) << fresh | u16::from(value) & ((1 << fresh) - 1);
                 self.count += fresh;
@@ -156,7 +157,10 @@ impl Bits {
                 continue;
             }
             let gap = between && self.gap == Some(byte);
+            lines += u8::from(byte == b'\n');
             indent = match (byte, indent) {
+                // An empty line ends the text: events and messages are parted so.
+                (b'\n', _) if lines > 1 => return Read::End,
                 (b'\r' | b'\n', _) => Some(0),
                 (b' ' | b'\t', Some(depth)) if depth < INDENT => Some(depth + 1),
                 _ if gap => indent,
