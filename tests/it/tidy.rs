@@ -36,6 +36,9 @@ const BESIDES: &[(&str, &str, &str)] = &[
     ("reload", "metrics", "it counts what was taken and refused"),
 ];
 
+/// The one place of pure code with threads: rules are compiled side by side, since that is most of what a start takes. The threads end
+/// before the call does and share nothing that changes, so that the outcome is the same.
+const COMPILES_SIDE_BY_SIDE: (&str, &str) = ("redact/gather.rs", "std::thread");
 /// Folders of pure code; the last two are later work and looked at once they are there.
 const PURE: [&str; 4] = ["policy", "redact", "detect", "mcp"];
 /// Pure files in folders that aren't.
@@ -308,7 +311,7 @@ fn pure_code_knows_no_world() {
             .chain(others.filter(|_| in_pure_folder));
         violations.extend(
             words
-                .filter(|word| Source::names(code, word))
+                .filter(|word| Source::names(code, word) && (path.as_str(), word.as_str()) != COMPILES_SIDE_BY_SIDE)
                 .map(|word| format!("src/{path} names {word}")),
         );
     }
