@@ -36,9 +36,9 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 /// HTTP/2 towards clients: what may be in flight for one stream and for all of a connection.
 const H2_STREAM_WINDOW: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1 << 20;
-/// A client that has gone is noticed by unanswered pings.
 /// How many times `limits.head_bytes` an HTTP/2 head may have before it isn't even read.
 const HARD_HEAD_FACTOR: u64 = 4;
+/// A client that has gone is noticed by unanswered pings.
 const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 

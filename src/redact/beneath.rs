@@ -77,8 +77,11 @@ impl Beneath {
             let known = gate.saturating_sub(SLACK).min(escape.saturating_sub(BEFORE + ESCAPE));
             let is_done = gate >= text.len() && escape >= text.len();
             let known = if is_done {
-                let open = || if whole { text.len() } else { open(texts, text, from) };
-                *self.open.get_or_insert_with(open)
+                match self.open {
+                    Some(open) if open >= from => open,
+                    _ if whole => text.len(),
+                    _ => *self.open.insert(open(texts, text, from)),
+                }
             } else {
                 known.min(text.len().saturating_sub(SPAN))
             };

@@ -64,6 +64,7 @@ pub(super) struct Gates {
     left: [u64; CODINGS],
     /// The digits of the block that begins there.
     known: Option<(usize, Digits)>,
+    run: Ahead,
     spaced: Ahead,
     zero: Ahead,
 }
@@ -117,7 +118,10 @@ impl Gates {
     fn fill(&mut self, text: &[u8]) -> Option<()> {
         let from = self.to;
         // What begins right before the block has its gate in it.
-        let run = Starts::next(text, from.saturating_sub(BEFORE)).map_or(text.len(), |starts| starts.start().max(from));
+        let run = self.run.at(from, || {
+            let starts = Starts::next(text, from.saturating_sub(BEFORE));
+            starts.map_or(text.len(), |starts| starts.start().max(from))
+        });
         let spaced = self.spaced.at(from, || next_spaced(text, from));
         let zero = self.zero.at(from, || {
             let rest = text.get(from..).unwrap_or_default();
@@ -183,7 +187,6 @@ struct Digits {
 
 impl Digits {
     fn of(block: Block) -> Self {
-        let high = |bytes| range(bytes, b'2', b'7');
         Self {
             first_of_base64: block.bits(|bytes| range(bytes, b'I', b'Z') | range(bytes, b'a', b'f')),
             second_of_base64: block.bits(second_of_base64),

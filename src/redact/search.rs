@@ -98,9 +98,8 @@ impl Passed {
         self.at + usize::from(passed)
     }
 
-    fn has_passed(self, hidden: &Hidden) -> bool {
-        let this = (hidden.dress, Source::Plain(hidden.search));
-        hidden.at < self.at || hidden.at == self.at && self.last.is_some_and(|last| this <= last)
+    fn has_passed(self, at: usize, dress: Dress, source: Source) -> bool {
+        at < self.at || at == self.at && self.last.is_some_and(|last| (dress, source) <= last)
     }
 }
 
@@ -157,21 +156,18 @@ impl Search {
     }
 
     fn next_hidden(&mut self, settings: &Settings, text: &[u8], passed: Passed, whole: bool) -> Found {
-        let is_fresh = match &self.hidden {
-            None => false,
-            Some(Found::NoneBefore(at)) => *at >= passed.at,
-            Some(Found::Candidate(hidden)) => {
-                Found::NoneBefore(passed.at).order().0 <= hidden.at
-                    && (hidden.at > passed.at || passed.last.is_none_or(|last| (hidden.dress, hidden.source) > last))
+        if let Some(found) = &self.hidden {
+            let is_passed = match found {
+                Found::NoneBefore(at) => *at < passed.at,
+                Found::Candidate(hidden) => passed.has_passed(hidden.at, hidden.dress, hidden.source),
+            };
+            if !is_passed {
+                return found.clone();
             }
-        };
-        if let (true, Some(found)) = (is_fresh, &self.hidden) {
-            return found.clone();
         }
         let texts = &settings.rules.prefilter.texts;
-        let next = self
-            .beneath
-            .next(texts, text, whole, passed.at, |hidden| passed.has_passed(hidden));
+        let is_passed = |hidden: &Hidden| passed.has_passed(hidden.at, hidden.dress, Source::Plain(hidden.search));
+        let next = self.beneath.next(texts, text, whole, passed.at, is_passed);
         let found = match next {
             Ok(hidden) => Found::Candidate(Candidate {
                 at: hidden.at,

@@ -7,6 +7,9 @@ use super::dress::{Escapes, Glyph, Unit, glyph_at, unit};
 /// How much text is asked at once whether all of it is ASCII.
 const STEP: usize = 64;
 
+/// How much text is searched for one kind of escape before the other.
+const AHEAD: usize = 512;
+
 /// The search for escapes, which remembers the next of either kind.
 #[derive(Default)]
 pub(super) struct Triggers {
@@ -41,16 +44,27 @@ impl Triggers {
     }
 }
 
-/// The next escape at or after `at`, else the end.
+/// The next escape at or after `at`, else the end. Both searches go on side by side, so that neither runs ahead in vain of what the other
+/// finds.
 fn next_escape(text: &[u8], at: usize, whole: bool) -> usize {
-    let rest = text.get(at..).unwrap_or_default();
-    let stands_for = |ahead: &usize| {
-        begins_escape(rest.get(*ahead..).unwrap_or_default()) && stands_for_another(text, at + *ahead, whole)
-    };
-    let first = memchr3_iter(b'\\', b'%', b'&', rest).find(stands_for);
-    let before = first.and_then(|first| rest.get(..first)).unwrap_or(rest);
-    let equals = memchr_iter(b'=', before).find(stands_for);
-    equals.or(first).map_or(text.len(), |ahead| at + ahead)
+    let mut from = at;
+    while let Some(part) = text
+        .get(from..text.len().min(from + AHEAD))
+        .filter(|part| !part.is_empty())
+    {
+        let stands_for = |ahead: &usize| {
+            let at = from + *ahead;
+            begins_escape(text.get(at..).unwrap_or_default()) && stands_for_another(text, at, whole)
+        };
+        let first = memchr3_iter(b'\\', b'%', b'&', part).find(stands_for);
+        let before = first.and_then(|first| part.get(..first)).unwrap_or(part);
+        let equals = memchr_iter(b'=', before).find(stands_for);
+        if let Some(ahead) = equals.or(first) {
+            return from + ahead;
+        }
+        from += part.len();
+    }
+    text.len()
 }
 
 /// Whether the character at `at` is another one than its first byte, or none.
